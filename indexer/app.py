@@ -1,0 +1,178 @@
+"""The long-lived process: builds the parts, joins them, and closes them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NoReturn
+
+from indexer import __version__, journal, parts
+from indexer.contracts import load_watched
+from indexer.core.errors import BelowFinality, LostLeadership
+from indexer.core.health import Limits
+from indexer.core.redaction import Redactor
+from indexer.core.watched import WatchedContract
+from indexer.http.report import Health, Readiness
+from indexer.http.server import HttpServer
+from indexer.metrics import Metrics
+from indexer.rpc.heads import Heads
+from indexer.rpc.node import Node
+from indexer.settings import Settings
+from indexer.store.catalog import register
+from indexer.store.database import Database
+from indexer.store.embedded import EmbeddedPostgres
+from indexer.store.leadership import wait_for_leadership
+from indexer.store.migrations import migrate
+from indexer.store.writer import Writer
+from indexer.sync.loops import Wake, follow, keep_filled, watch_head
+from indexer.sync.persist import PASSING, persist
+from indexer.sync.together import together
+
+log = journal.get(__name__)
+
+
+async def run(
+    settings: Settings, redact: Redactor, *, started: Callable[[HttpServer, Metrics], None] = lambda *_: None
+) -> None:
+    """Index until cancelled.
+
+    The order matters: the endpoints answer before anything else is there, and the head is watched whether or
+    not anybody follows it.
+
+    Args:
+        started: is told the server and the metrics as soon as the endpoints answer.
+
+    Raises:
+        UserMistake, WrongChain, Fatal: a person must look.
+    """
+    journal.setup(redact, style=settings.journal.format, level=settings.journal.level)
+    watched = load_watched(settings)
+    metrics = Metrics(settings.chain.label)
+    readiness = Readiness()
+    health = Health(
+        metrics,
+        readiness,
+        Limits(settings.health.stalled_seconds, settings.health.silent_chain_seconds),
+        probe_seconds=settings.health.probe_seconds,
+        redact=redact,
+    )
+    log.info("started", version=__version__, contracts=len(watched), endpoints=len(settings.chain.rpc))
+    async with (
+        HttpServer(settings.http.host, settings.http.port, metrics, health) as server,
+        parts.node(settings, metrics, redact) as node,
+        parts.database_server(settings) as embedded,
+    ):
+        started(server, metrics)
+        process = Process(settings, watched, metrics, readiness, node, embedded)
+        heads = node.heads(
+            poll_seconds=settings.chain.poll_seconds, stall_seconds=settings.timeouts.websocket_stall_seconds
+        )
+        await together(
+            heads.run(), watch_head(heads, metrics), process.index(heads), process.watch_embedded()
+        )
+
+
+class Process:
+    """What is the same from one leadership to the next."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        watched: tuple[WatchedContract, ...],
+        metrics: Metrics,
+        readiness: Readiness,
+        node: Node,
+        embedded: EmbeddedPostgres | None,
+    ) -> None:
+        self._settings = settings
+        self._watched = watched
+        self._metrics = metrics
+        self._readiness = readiness
+        self._node = node
+        self._embedded = embedded
+
+    async def watch_embedded(self) -> None:
+        """End with the embedded server, if there is one."""
+        if self._embedded is not None:
+            await self._embedded.watch()
+
+    async def index(self, heads: Heads) -> None:
+        """Lead whenever nobody else does, and write as long as we lead; over and over.
+
+        A reorg below finality ends the writing, and nothing but a person begins it again.
+        """
+
+        async def lead() -> None:
+            try:
+                await self._connect_and_lead(heads)
+            finally:
+                self._readiness.database = None
+                self._metrics.leader(False)
+
+        try:
+            while True:
+                await persist(lead, self._metrics, "indexing", (*PASSING, LostLeadership))
+        except BelowFinality as error:
+            self._metrics.error(error)
+            self._metrics.halted(str(error))
+            log.critical("halted", reason=str(error))
+            await self._serve_halted()
+
+    async def _serve_halted(self) -> NoReturn:
+        """Keep the database's health readable; whoever mends the cause starts the process again."""
+        url = self._url()
+        async with parts.database(self._settings, url, read_only=True) as store:
+            self._readiness.database = store.ping
+            await asyncio.get_running_loop().create_future()
+        raise AssertionError("unreachable")
+
+    def _url(self) -> str:
+        if self._embedded is not None:
+            return self._embedded.url
+        assert self._settings.database.url is not None
+        return self._settings.database.url
+
+    async def _connect_and_lead(self, heads: Heads) -> None:
+        async with parts.database(self._settings, self._url()) as store:
+            self._readiness.database = store.ping
+            self._metrics.pool(lambda: (store.size, store.idle))
+            for migration in await migrate(store):
+                log.info("migrated", migration=migration.name)
+            self._readiness.schema_current = True
+            self._metrics.chain_is(await self._node.chain_id())
+            self._metrics.leader(False)
+            async with await wait_for_leadership(store, waiting=_stand_by) as leadership:
+                self._metrics.leader(True)
+                log.info("leading", epoch=leadership.epoch)
+                writer = Writer(store, leadership.epoch)
+                await together(leadership.keep(), self._write(heads, store, writer))
+
+    async def _write(self, heads: Heads, store: Database, writer: Writer) -> None:
+        registered = await register(
+            writer,
+            self._watched,
+            chain_id=await self._node.chain_id(),
+            genesis_hash=await self._node.genesis_hash(),
+            chain_name=self._settings.chain.name,
+        )
+        self._readiness.chain_right = True
+        self._metrics.watch(registered.sources, parts.contract_addresses(self._watched))
+        wake = Wake()
+        flow = parts.Flow(
+            self._settings,
+            self._node,
+            store,
+            writer,
+            self._watched,
+            registered,
+            self._metrics,
+            moved=wake.moved,
+        )
+        await together(
+            follow(flow.follower, heads, self._metrics),
+            keep_filled(flow.backfill, wake, self._metrics),
+        )
+
+
+def _stand_by(leader: str) -> None:
+    log.info("standing by", leader=leader)

@@ -1,0 +1,277 @@
+"""The commands: arguments in, exit code out.
+
+Exit codes: 0 done · 1 done, and something is wrong (`check`) · 2 the user's mistake, with one clear message ·
+70 a person must look · 75 try again later · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from indexer import __version__, journal
+from indexer.core.errors import IndexerError
+from indexer.core.redaction import Redactor
+
+if TYPE_CHECKING:
+    from indexer.settings import Settings
+
+log = journal.get(__name__)
+
+#: What a shell reports for a program ended by SIGINT.
+INTERRUPTED = 130
+#: EX_SOFTWARE: something that we did not foresee.
+UNFORESEEN = 70
+
+Command = Callable[[argparse.Namespace, Redactor], Coroutine[Any, Any, int]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; the process's exit code."""
+    options = parser().parse_args(arguments)
+    command: Command = options.command
+    redact = Redactor()
+    journal.setup(redact, style=os.environ.get("INDEXER_JOURNAL", "auto"))
+    try:
+        with asyncio.Runner() as runner:
+            return runner.run(_until_told_to_stop(command(options, redact)))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except IndexerError as error:
+        print(f"indexer: {redact(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except Exception:
+        log.critical("unforeseen error", exc_info=True)
+        print(
+            "indexer: an error that was not foreseen, see the journal above; please report it",
+            file=sys.stderr,
+        )
+        return UNFORESEEN
+
+
+async def _until_told_to_stop(work: Coroutine[Any, Any, int]) -> int:
+    """The work's exit code; SIGTERM cancels the work, and being stopped like that is a success."""
+    told = False
+    task = asyncio.ensure_future(work)
+
+    def stop() -> None:
+        nonlocal told
+        told = True
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not told:
+            raise
+        log.info("stopped")
+        return 0
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        if not task.done():
+            # SIGINT cancelled us and not the task.
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    root = argparse.ArgumentParser(
+        prog="indexer",
+        description="Index the events of your contracts into PostgreSQL, provably complete and exactly once.",
+        epilog="Settings come from indexer.toml and the environment (RPC_URL, DATABASE_URL, INDEXER_HTTP; each also "
+        "as NAME_FILE). See docs/configuration.md.",
+    )
+    root.add_argument("--version", action="version", version=f"indexer {__version__}")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    run = _command(commands, "run", "index for as long as it runs", run_command)
+    run.description = (
+        "Migrate, follow the head, backfill the gaps, serve /metrics and /health. Stops on SIGTERM."
+    )
+
+    backfill = _command(commands, "backfill", "fill a range of blocks once", backfill_command)
+    backfill.description = (
+        "Fetch what is missing between two final blocks. "
+        "Exit code 0 only when every block asked for is stored."
+    )
+    backfill.add_argument(
+        "--from-block", type=_block, required=True, metavar="N", help="first block, inclusive"
+    )
+    backfill.add_argument(
+        "--to-block", type=_block, metavar="M", help="last block, inclusive (default: the finalized)"
+    )
+    backfill.add_argument(
+        "--contract", action="append", metavar="NAME", help="only this contract; may be given several times"
+    )
+    _json(backfill)
+
+    status = _command(commands, "status", "how far the database is", status_command)
+    status.description = (
+        "Head, cursor, finality, lag, coverage and gaps per source, last reorg. Reads the database and the node; "
+        "works beside `indexer run` and without it."
+    )
+    _json(status)
+
+    check = _command(commands, "check", "look for what would keep the indexer from working", check_command)
+    check.description = (
+        "Configuration, node (chain id, finality, receipts, limits) and database (rights, schema): every finding with "
+        "its remedy. Exit code 0: fine, 1: something must be mended, 2: the configuration cannot be read."
+    )
+    _json(check)
+
+    schema = _command(commands, "schema", "print the SQL of the configured contracts' tables", schema_command)
+    schema.description = "Print the schema that `indexer migrate` applies, as SQL. Touches no database."
+    migrate = _command(commands, "migrate", "bring the database to this version's schema", migrate_command)
+    migrate.description = (
+        "Apply migrations and create the configured contracts' tables. `indexer run` does it too."
+    )
+
+    dev = commands.add_parser(
+        "dev",
+        help="a local chain with contracts and traffic, and the indexer on it",
+        description="Start Anvil, deploy sample contracts, make traffic, and index all of it into an embedded "
+        "PostgreSQL under .indexer/. This is what `make run` starts.",
+    )
+    dev.set_defaults(command=dev_command)
+    dev.add_argument(
+        "--http", default="127.0.0.1:9464", metavar="HOST:PORT", help="our endpoints (default: %(default)s)"
+    )
+    dev.add_argument(
+        "--rpc-port",
+        type=_port,
+        default=8545,
+        metavar="PORT",
+        help="Anvil's port (default: %(default)s, 0: free)",
+    )
+    dev.add_argument(
+        "--block-seconds",
+        type=_positive,
+        default=1.0,
+        metavar="S",
+        help="time between blocks (default: %(default)s)",
+    )
+    dev.add_argument(
+        "--rate",
+        type=_positive,
+        default=5.0,
+        metavar="TX",
+        help="transactions a second (default: %(default)s)",
+    )
+    dev.add_argument(
+        "--history", type=_block, default=200, metavar="N", help="blocks to make first (default: %(default)s)"
+    )
+    dev.add_argument("--reorgs", type=_positive, metavar="S", help="make a reorg about every S seconds")
+    dev.add_argument("--seed", type=int, default=1, help="of the traffic (default: %(default)s)")
+    dev.add_argument(
+        "--database", metavar="URL", help="use this database (default: embedded, started anew each time)"
+    )
+    return root
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, command: Command
+) -> argparse.ArgumentParser:
+    added = commands.add_parser(name, help=summary)
+    added.set_defaults(command=command)
+    added.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the configuration (default: $INDEXER_CONFIG, else ./indexer.toml)",
+    )
+    return added
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+
+
+def _block(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is not a block number; the first block is 0")
+    return number
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"{number} is not a port (0 to 65535)")
+    return number
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+async def run_command(options: argparse.Namespace, redact: Redactor) -> int:
+    from indexer import app
+
+    await app.run(_settings(options, redact), redact)
+    return 0
+
+
+async def backfill_command(options: argparse.Namespace, redact: Redactor) -> int:
+    from indexer import once
+
+    contracts = frozenset(options.contract) if options.contract else None
+    return await once.backfill(
+        _settings(options, redact),
+        redact,
+        options.from_block,
+        options.to_block,
+        contracts,
+        as_json=options.json,
+    )
+
+
+async def status_command(options: argparse.Namespace, redact: Redactor) -> int:
+    from indexer import status
+
+    return await status.show(_settings(options, redact), redact, as_json=options.json)
+
+
+async def check_command(options: argparse.Namespace, redact: Redactor) -> int:
+    from indexer import check
+
+    return await check.show(_settings(options, redact), redact, as_json=options.json)
+
+
+async def schema_command(options: argparse.Namespace, redact: Redactor) -> int:
+    from indexer import once
+
+    return once.print_schema(_settings(options, redact))
+
+
+async def migrate_command(options: argparse.Namespace, redact: Redactor) -> int:
+    from indexer import once
+
+    return await once.migrate_all(_settings(options, redact), redact)
+
+
+async def dev_command(options: argparse.Namespace, redact: Redactor) -> int:
+    from indexer import develop
+
+    return await develop.run(options, redact)
+
+
+def _settings(options: argparse.Namespace, redact: Redactor) -> Settings:
+    """The settings, whose secrets the redactor knows from here on."""
+    from indexer.settings.reading import load_settings
+
+    settings = load_settings(os.environ, options.config)
+    for secret in settings.secrets():
+        redact.add(secret)
+    return settings

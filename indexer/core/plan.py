@@ -1,0 +1,145 @@
+"""Which blocks to ask for next: gaps in the coverage, cut into ranges that the node answers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from indexer.core.errors import TooMuch
+from indexer.core.model import Span
+
+#: The range to begin with, before anything is known about a node.
+FIRST_RANGE_BLOCKS = 2_000
+#: Answers near this many logs are neither wasteful nor too long to hold in memory.
+TARGET_LOGS = 20_000
+#: How much a range may grow after one good answer.
+GROWTH = 2.0
+
+
+def missing(wanted: Span, covered: Iterable[Span]) -> list[Span]:
+    """The parts of the wanted blocks that are not covered, ascending."""
+    gaps: list[Span] = []
+    first = wanted.first
+    for span in sorted(covered, key=lambda each: each.first):
+        if span.last < first:
+            continue
+        if span.first > wanted.last:
+            break
+        if span.first > first:
+            gaps.append(Span(first, span.first - 1))
+        first = span.last + 1
+    if first <= wanted.last:
+        gaps.append(Span(first, wanted.last))
+    return gaps
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Blocks that are missing for all of these sources."""
+
+    span: Span
+    source_ids: frozenset[int]
+
+
+def merge_gaps(gaps: Mapping[int, Sequence[Span]]) -> list[Piece]:
+    """The gaps of all sources as pieces that do not overlap, ascending.
+
+    Sources that miss the same blocks share a piece, so one request serves them all. Every missing block of
+    every source is in exactly one piece that names this source, and no other block is.
+    """
+    edges: dict[int, list[tuple[bool, int]]] = {}
+    for source_id, spans in gaps.items():
+        for span in spans:
+            edges.setdefault(span.first, []).append((True, source_id))
+            edges.setdefault(span.last + 1, []).append((False, source_id))
+    pieces: list[Piece] = []
+    open_ids: set[int] = set()
+    begun = 0
+    for number in sorted(edges):
+        if open_ids:
+            pieces.append(Piece(Span(begun, number - 1), frozenset(open_ids)))
+        for _, source_id in (edge for edge in edges[number] if not edge[0]):
+            open_ids.remove(source_id)
+        for _, source_id in (edge for edge in edges[number] if edge[0]):
+            open_ids.add(source_id)
+        begun = number
+    return _joined(pieces)
+
+
+def _joined(pieces: Iterable[Piece]) -> list[Piece]:
+    joined: list[Piece] = []
+    for piece in pieces:
+        last = joined[-1] if joined else None
+        if last and last.span.last + 1 == piece.span.first and last.source_ids == piece.source_ids:
+            joined[-1] = Piece(Span(last.span.first, piece.span.last), piece.source_ids)
+        else:
+            joined.append(piece)
+    return joined
+
+
+@dataclass(slots=True)
+class RangeSize:
+    """How many blocks to ask for at once, learned from what came back.
+
+    Grows by at most a factor of two while answers are small, shrinks in proportion when they are large,
+    and remembers the largest range that was refused so as not to ask for it again.
+    """
+
+    blocks: int = FIRST_RANGE_BLOCKS
+    ceiling: int = 1_000_000_000
+    target_logs: int = TARGET_LOGS
+
+    def answered(self, span: Span, logs: int) -> None:
+        """Learn from a complete answer with that many logs."""
+        fitting = len(span) * self.target_logs / logs if logs else len(span) * GROWTH
+        grown = min(fitting, len(span) * GROWTH)
+        # A short range at the end of a gap says nothing about longer ones.
+        if grown < self.blocks and len(span) < self.blocks and logs < self.target_logs:
+            return
+        self.blocks = max(1, min(round(grown), self.ceiling))
+
+    def refused(self, span: Span, error: TooMuch) -> None:
+        """Learn from a refusal; the next range is smaller than the refused one."""
+        allowed = narrower(span, error)
+        if error.blocks is not None:
+            self.ceiling = max(1, min(self.ceiling, error.blocks))
+        self.blocks = max(1, min(self.blocks, allowed))
+
+
+def narrower(span: Span, error: TooMuch) -> int:
+    """How many blocks to ask for instead of the refused span: the node's own word, else half."""
+    half = max(1, len(span) // 2)
+    if error.blocks is not None and 0 < error.blocks < len(span):
+        return error.blocks
+    return half
+
+
+class Worklist:
+    """The pieces still to be fetched, cut to the learned size as they are taken."""
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        self._pieces = deque(pieces)
+
+    def __bool__(self) -> bool:
+        return bool(self._pieces)
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks are still in the list, a block counted once per piece."""
+        return sum(len(piece.span) for piece in self._pieces)
+
+    def take(self, at_most: int) -> Piece | None:
+        """The next piece of at most so many blocks, oldest first; None when the list is empty."""
+        if not self._pieces:
+            return None
+        piece = self._pieces.popleft()
+        if len(piece.span) <= at_most:
+            return piece
+        cut = piece.span.first + at_most - 1
+        self._pieces.appendleft(Piece(Span(cut + 1, piece.span.last), piece.source_ids))
+        return Piece(Span(piece.span.first, cut), piece.source_ids)
+
+    def put_back(self, piece: Piece) -> None:
+        """Return a piece that could not be fetched at this size."""
+        self._pieces.appendleft(piece)

@@ -1,0 +1,1 @@
+"""A local chain to develop and test against: Anvil, sample contracts, traffic and reorgs."""

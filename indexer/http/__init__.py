@@ -1,0 +1,1 @@
+"""Our own endpoints: metrics and health."""

@@ -1,0 +1,131 @@
+"""The HTTP server: up before all else, answering while the node or the database is down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from indexer import journal
+from indexer.core.errors import UserMistake
+from indexer.http.report import Health, Report
+from indexer.metrics import Metrics
+
+log = journal.get(__name__)
+
+#: How long requests may still take once the server is told to stop.
+_STOP_SECONDS = 1.0
+
+_INDEX = {
+    "/metrics": "numbers for Prometheus",
+    "/health": "whether the indexer does its work",
+    "/health/live": "whether the process runs",
+    "/health/ready": "whether it could work: database, schema, chain",
+}
+
+
+class HttpServer:
+    """Serves metrics and health from entering it to leaving it.
+
+    Raises:
+        UserMistake: on entering, when the address cannot be listened on.
+    """
+
+    def __init__(self, host: str, port: int, metrics: Metrics, health: Health) -> None:
+        self._host = host
+        self._wanted_port = port
+        self._metrics = metrics
+        self._health = health
+        application = web.Application(middlewares=[_errors_as_json])
+        application.on_response_prepare.append(_hide_software)
+        application.router.add_get("/", self._index)
+        application.router.add_get("/metrics", self._show_metrics)
+        application.router.add_get("/health", self._show_health)
+        application.router.add_get("/health/live", self._show_live)
+        application.router.add_get("/health/ready", self._show_ready)
+        self._runner = web.AppRunner(
+            application, handle_signals=False, access_log=None, shutdown_timeout=_STOP_SECONDS
+        )
+
+    async def __aenter__(self) -> HttpServer:
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._wanted_port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise UserMistake(
+                f"cannot listen on {self._host}:{self._wanted_port}: {error.strerror}; "
+                "choose another address with http.listen or INDEXER_HTTP (port 0 takes a free one)"
+            ) from error
+        log.info("listening", host=self._host, port=self.port, url=self.url)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    @property
+    def port(self) -> int:
+        """The port listened on: a free one where 0 was wanted."""
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """Where the server is reached from this machine, without a slash at the end."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104 (compared only)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    async def _index(self, _: web.Request) -> web.Response:
+        return _json({"name": "evm-indexer", "endpoints": _INDEX})
+
+    async def _show_metrics(self, request: web.Request) -> web.Response:
+        render, content_type = choose_encoder(request.headers.get("Accept", ""))
+        response = web.Response(body=render(self._metrics.registry), headers={"Content-Type": content_type})
+        response.enable_compression()
+        return response
+
+    async def _show_health(self, _: web.Request) -> web.Response:
+        return _report(await self._health.whole())
+
+    async def _show_live(self, _: web.Request) -> web.Response:
+        return _report(self._health.live())
+
+    async def _show_ready(self, _: web.Request) -> web.Response:
+        return _report(await self._health.ready())
+
+
+def _report(report: Report) -> web.Response:
+    return _json(report.body, report.status)
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    # Health must never come out of a cache.
+    return web.json_response(
+        body,
+        status=status,
+        headers={"Cache-Control": "no-store"},
+        dumps=lambda value: json.dumps(value, ensure_ascii=False),
+    )
+
+
+@web.middleware
+async def _errors_as_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        response = _json({"error": "method not allowed"}, 405)
+        response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        return response
+    except web.HTTPException as error:
+        return _json({"error": error.reason.lower()}, error.status)
+
+
+async def _hide_software(_: web.Request, response: web.StreamResponse) -> None:
+    del response.headers["Server"]

@@ -1,0 +1,6 @@
+"""The program's numbers: facts recorded by the flow, read from memory at each scrape."""
+
+from indexer.metrics.facts import Metrics
+from indexer.metrics.observed import Observed
+
+__all__ = ["Metrics", "Observed"]

@@ -1,0 +1,75 @@
+"""Every metric that is exported: the registry, the code and `docs/metrics.md` all follow this list."""
+
+from __future__ import annotations
+
+from indexer.metrics import specs_edges as edges
+from indexer.metrics import specs_indexed as indexed
+from indexer.metrics.spec import MetricSpec
+
+#: By subject, in the order of the documentation.
+GROUPS: tuple[tuple[str, tuple[MetricSpec, ...]], ...] = (
+    (
+        "The state of the index",
+        (
+            indexed.BLOCK_LAG,
+            indexed.PROCESSING_DELAY,
+            indexed.HEAD_NUMBER,
+            indexed.HEAD_TIME,
+            indexed.INDEXED_NUMBER,
+            indexed.INDEXED_TIME,
+            indexed.FINALIZED_NUMBER,
+            indexed.FINALIZED_TIME,
+            indexed.LAST_PROGRESS,
+            edges.LEADER,
+            edges.HALTED,
+            edges.SOURCES,
+            edges.BUILD_INFO,
+        ),
+    ),
+    (
+        "Events",
+        (
+            indexed.EVENTS,
+            indexed.UNDECODED_LOGS,
+            indexed.PROCESSING_DURATION,
+            indexed.BATCH_ROWS,
+            edges.ERRORS,
+        ),
+    ),
+    ("Transactions and gas", (indexed.CONTRACT_TRANSACTIONS, indexed.CONTRACT_FAILURES, indexed.GAS_PRICE)),
+    ("Reorgs", (indexed.REORGS, indexed.REORG_DEPTH, indexed.REMOVED_EVENTS)),
+    (
+        "Coverage and backfill",
+        (
+            indexed.COVERED_BLOCKS,
+            indexed.GAP_BLOCKS,
+            indexed.BACKFILL_BLOCKS,
+            indexed.BACKFILL_DONE,
+            indexed.BACKFILL_ETA,
+        ),
+    ),
+    (
+        "The node",
+        (
+            edges.RPC_REQUESTS,
+            edges.RPC_DURATION,
+            edges.RPC_SENT,
+            edges.RPC_RECEIVED,
+            edges.RPC_UNKNOWN_ERRORS,
+            edges.RPC_UP,
+            edges.RPC_HEAD,
+        ),
+    ),
+    (
+        "The database",
+        (
+            edges.COMMIT_DURATION,
+            edges.POOL_CONNECTIONS,
+            edges.POOL_IDLE,
+            edges.BACKUP_TIME,
+            edges.BACKUP_SIZE,
+        ),
+    ),
+)
+
+CATALOGUE: tuple[MetricSpec, ...] = tuple(spec for _, specs in GROUPS for spec in specs)

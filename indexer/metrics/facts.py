@@ -1,0 +1,249 @@
+"""What the flow tells about itself: one method for each thing that happens."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry
+
+import indexer
+from indexer.core.model import Encoded, FollowedBlock, Header, Transaction
+from indexer.core.source import Source
+from indexer.metrics import labels
+from indexer.metrics import specs_edges as edges
+from indexer.metrics import specs_indexed as indexed
+from indexer.metrics.observed import Observed
+from indexer.metrics.pace import Pace
+from indexer.metrics.registry import Instruments
+from indexer.metrics.spec import MetricSpec
+
+#: Wei in a gwei.
+_GWEI = 1e9
+#: Followed blocks over which the gas price is averaged.
+_GAS_PRICE_BLOCKS = 20
+#: The `chain` label until the chain is known.
+_UNKNOWN_CHAIN = "unknown"
+
+
+class Metrics:
+    """Records facts; a registry of its own exports them.
+
+    Methods named after something that was done are called after it is committed and not before, so no number
+    runs ahead of the database. Lag, delay and the like are computed when they are read, from `observed`.
+    It is also what the RPC edge reports its calls to.
+    """
+
+    def __init__(
+        self,
+        chain: str | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.observed = Observed(clock, wall)
+        self._chain = chain
+        self._clock = clock
+        self._instruments = Instruments(lambda: self._chain or _UNKNOWN_CHAIN)
+        self._pace = Pace(clock)
+        self._gas_prices: deque[float] = deque(maxlen=_GAS_PRICE_BLOCKS)
+        self._pool: Callable[[], tuple[int, int]] | None = None
+        #: Contract and event of each source id, and the contract of each address.
+        self._sources: dict[int, tuple[str, str]] = {}
+        self._contracts: dict[bytes, str] = {}
+        self._read_at_scrape()
+        self._instruments.gauge(edges.BUILD_INFO).labels(indexer.__version__).set(1)
+        for error_type in sorted(labels.ERROR_TYPES):
+            self._instruments.counter(edges.ERRORS).labels(error_type)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """What `/metrics` renders; collecting it does no I/O."""
+        return self._instruments.registry
+
+    @property
+    def chain(self) -> str | None:
+        """The `chain` label; None until it is known."""
+        return self._chain
+
+    def chain_is(self, chain_id: int) -> None:
+        """The chain's id is known now; it becomes the label unless the configuration gave one."""
+        self._chain = self._chain or str(chain_id)
+
+    def watch(self, sources: Iterable[Source], contracts: Mapping[bytes, str]) -> None:
+        """Begin the series of these sources, and of the contracts at these addresses, at 0."""
+        for source in sources:
+            self._sources[source.id] = (source.contract, source.event.name)
+            self._instruments.counter(indexed.EVENTS).labels(source.contract, source.event.name)
+        self._contracts.update(contracts)
+        self._instruments.gauge(edges.SOURCES).set(len(self._sources))
+        for contract in {contract for contract, _ in self._sources.values()} | set(contracts.values()):
+            self._begin(contract)
+
+    def wrote(self, encoded: Encoded) -> None:
+        """These events and undecoded logs are committed."""
+        events = self._instruments.counter(indexed.EVENTS)
+        undecoded = self._instruments.counter(indexed.UNDECODED_LOGS)
+        for source_id, rows in encoded.counts.items():
+            events.labels(*self._source(source_id)).inc(rows)
+        for log in encoded.undecoded:
+            reason = labels.bounded(log.reason, labels.UNDECODED_REASONS)
+            undecoded.labels(self._source(log.source_id)[0], reason).inc()
+        self._instruments.histogram(indexed.BATCH_ROWS).observe(encoded.rows)
+
+    @contextmanager
+    def processing(self) -> Iterator[None]:
+        """Time what happens to logs from here to their commit; a failure is not counted."""
+        with self._timed(indexed.PROCESSING_DURATION):
+            yield
+
+    @contextmanager
+    def commit(self) -> Iterator[None]:
+        """Time one writing transaction; a failure is not counted."""
+        with self._timed(edges.COMMIT_DURATION):
+            yield
+
+    def transactions(self, transactions: Sequence[Transaction]) -> None:
+        """These transactions are committed; those that merely touched a watched contract do not count."""
+        totals = self._instruments.counter(indexed.CONTRACT_TRANSACTIONS)
+        failures = self._instruments.counter(indexed.CONTRACT_FAILURES)
+        for transaction in transactions:
+            contract = self._contract(transaction.recipient) or self._contract(transaction.created)
+            if contract is None:
+                continue
+            totals.labels(contract, "success" if transaction.success else "failed").inc()
+            if transaction.failure is not None:
+                failures.labels(contract, transaction.failure).inc()
+
+    def gas_price(self, block: FollowedBlock) -> None:
+        """Take a block's gas price into the average: its base fee, else the mean of what was paid in it."""
+        paid = [transaction.effective_gas_price_wei for transaction in block.transactions]
+        if block.header.base_fee_wei is not None:
+            self._gas_prices.append(float(block.header.base_fee_wei))
+        elif paid:
+            self._gas_prices.append(sum(paid) / len(paid))
+
+    def head_seen(self, header: Header) -> None:
+        """The node's newest block; told by whoever watches the head, however the rest fares."""
+        self.observed.head_seen(header.number, header.hash, header.timestamp)
+
+    def finalized_seen(self, number: int, timestamp: int | None = None) -> None:
+        observed = self.observed
+        if number != observed.finalized_number:
+            observed.finalized_timestamp = None
+        observed.finalized_number = number
+        observed.finalized_timestamp = timestamp or observed.finalized_timestamp
+
+    def cursor_at(self, number: int, timestamp: int | None) -> None:
+        """The committed cursor, and the time of its block where it is known."""
+        self.observed.cursor_at(number, timestamp)
+
+    def reorged(self, depth: int, removed_events: int) -> None:
+        """A reorg's replacement is committed."""
+        self._instruments.counter(indexed.REORGS).inc()
+        self._instruments.histogram(indexed.REORG_DEPTH).observe(depth)
+        self._instruments.counter(indexed.REMOVED_EVENTS).inc(removed_events)
+
+    def error(self, error: BaseException | str) -> None:
+        """An error reached a loop that now tries again, or stops."""
+        self._instruments.counter(edges.ERRORS).labels(labels.error_type(error)).inc()
+
+    def coverage(self, contract: str, covered_blocks: int, gap_blocks: int) -> None:
+        """What the database holds of a contract and what it lacks, summed over its sources."""
+        self._instruments.gauge(indexed.COVERED_BLOCKS).labels(contract).set(covered_blocks)
+        self._instruments.gauge(indexed.GAP_BLOCKS).labels(contract).set(gap_blocks)
+
+    def backfill(self, total_blocks: int, done_blocks: int) -> None:
+        """How far the backfill is; both equal when it has ended."""
+        self._pace.at(total_blocks, done_blocks)
+
+    @property
+    def backfill_eta_seconds(self) -> float | None:
+        """Seconds that the running backfill still needs at its pace so far; None while it has none."""
+        return self._pace.remaining_seconds
+
+    def pool(self, sizes: Callable[[], tuple[int, int]]) -> None:
+        """Read the pool's open and idle connections from here at each scrape."""
+        self._pool = sizes
+
+    def leader(self, leads: bool) -> None:
+        """Whether this process writes, or stands by for the one that does."""
+        self.observed.leads(leads)
+
+    def halted(self, reason: str | None) -> None:
+        """Writing has stopped until a person looks; None: it goes on. The reason holds no secret."""
+        self.observed.halted = reason
+
+    def backup(self, succeeded_at: float, size_bytes: int) -> None:
+        """The last backup that succeeded, its time in Unix seconds."""
+        self._instruments.gauge(edges.BACKUP_TIME).set(succeeded_at)
+        self._instruments.gauge(edges.BACKUP_SIZE).set(size_bytes)
+
+    def request(
+        self, endpoint: str, method: str, outcome: str, seconds: float, sent_bytes: int, received_bytes: int
+    ) -> None:
+        """One JSON-RPC call ended."""
+        method = labels.bounded(method, labels.METHODS)
+        outcome = labels.bounded(outcome, labels.OUTCOMES)
+        self._instruments.counter(edges.RPC_REQUESTS).labels(endpoint, method, outcome).inc()
+        self._instruments.histogram(edges.RPC_DURATION).labels(endpoint, method).observe(seconds)
+        self._instruments.counter(edges.RPC_SENT).labels(endpoint).inc(sent_bytes)
+        self._instruments.counter(edges.RPC_RECEIVED).labels(endpoint).inc(received_bytes)
+
+    def endpoint_state(self, endpoint: str, up: bool, head: int | None) -> None:
+        """The endpoint is (not) being used, and the newest block it has shown, if any."""
+        self.observed.endpoint_state(endpoint, up)
+        self._instruments.gauge(edges.RPC_UP).labels(endpoint).set(up)
+        self._instruments.counter(edges.RPC_UNKNOWN_ERRORS).labels(endpoint)
+        if head is not None:
+            self._instruments.gauge(edges.RPC_HEAD).labels(endpoint).set(head)
+
+    def unknown_error(self, endpoint: str) -> None:
+        """The endpoint gave an error or an answer that no rule knows."""
+        self._instruments.counter(edges.RPC_UNKNOWN_ERRORS).labels(endpoint).inc()
+
+    def _read_at_scrape(self) -> None:
+        seen, read = self.observed, self._instruments.read
+        read(indexed.BLOCK_LAG, lambda: seen.lag)
+        read(indexed.PROCESSING_DELAY, lambda: seen.delay_seconds)
+        read(indexed.HEAD_NUMBER, lambda: seen.head_number)
+        read(indexed.HEAD_TIME, lambda: seen.head_timestamp)
+        read(indexed.INDEXED_NUMBER, lambda: seen.cursor_number)
+        read(indexed.INDEXED_TIME, lambda: seen.cursor_timestamp)
+        read(indexed.FINALIZED_NUMBER, lambda: seen.finalized_number)
+        read(indexed.FINALIZED_TIME, lambda: seen.finalized_timestamp)
+        read(indexed.LAST_PROGRESS, lambda: seen.cursor_changed_wall)
+        read(edges.LEADER, lambda: int(bool(seen.leader)))
+        read(edges.HALTED, lambda: int(seen.halted is not None))
+        read(indexed.GAS_PRICE, self._mean_gas_price_gwei)
+        read(indexed.BACKFILL_BLOCKS, lambda: self._pace.total)
+        read(indexed.BACKFILL_DONE, lambda: self._pace.done)
+        read(indexed.BACKFILL_ETA, lambda: self._pace.remaining_seconds)
+        read(edges.POOL_CONNECTIONS, lambda: self._pool()[0] if self._pool else None)
+        read(edges.POOL_IDLE, lambda: self._pool()[1] if self._pool else None)
+
+    def _begin(self, contract: str) -> None:
+        for status in labels.STATUSES:
+            self._instruments.counter(indexed.CONTRACT_TRANSACTIONS).labels(contract, status)
+        for failure in labels.FAILURES:
+            self._instruments.counter(indexed.CONTRACT_FAILURES).labels(contract, failure)
+        for reason in labels.UNDECODED_REASONS:
+            self._instruments.counter(indexed.UNDECODED_LOGS).labels(contract, reason)
+
+    def _mean_gas_price_gwei(self) -> float | None:
+        prices = self._gas_prices
+        return sum(prices) / len(prices) / _GWEI if prices else None
+
+    @contextmanager
+    def _timed(self, spec: MetricSpec) -> Iterator[None]:
+        started = self._clock()
+        yield
+        self._instruments.histogram(spec).observe(self._clock() - started)
+
+    def _source(self, source_id: int) -> tuple[str, str]:
+        return self._sources.get(source_id, (labels.OTHER, labels.OTHER))
+
+    def _contract(self, address: bytes | None) -> str | None:
+        return None if address is None else self._contracts.get(address)

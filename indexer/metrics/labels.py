@@ -1,0 +1,66 @@
+"""The values that labels can take: bounded sets, whatever the node or an error says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from indexer.core.errors import IndexerError
+from indexer.core.malformed import REASONS
+
+OTHER = "other"
+
+#: The methods that are called, as labels; any other one is counted as `other`.
+METHODS = frozenset(
+    {
+        "eth_blockNumber",
+        "eth_chainId",
+        "eth_feeHistory",
+        "eth_getBlockByHash",
+        "eth_getBlockByNumber",
+        "eth_getBlockReceipts",
+        "eth_getLogs",
+        "eth_getTransactionReceipt",
+        "eth_subscribe",
+        "net_version",
+        "web3_clientVersion",
+    }
+)
+#: How calls end, as the RPC edge says it.
+OUTCOMES = frozenset(
+    {"ok", "too_much", "behind", "rate_limited", "timeout", "connection", "refused", "invalid"}
+    | {"unsupported", "unknown", "wrong_chain"}
+)
+STATUSES = ("success", "failed")
+#: What `indexer.core.model.Transaction.failure` can say.
+FAILURES = ("out_of_gas", "reverted")
+UNDECODED_REASONS = REASONS
+
+#: An error that is none of ours.
+UNEXPECTED = "unexpected"
+
+
+def _names(error: type[IndexerError]) -> Iterator[str]:
+    yield re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower()
+    for kind in error.__subclasses__():
+        yield from _names(kind)
+
+
+#: The classes of `indexer.core.errors` in snake case, and `unexpected`.
+ERROR_TYPES = frozenset(_names(IndexerError)) | {UNEXPECTED}
+
+
+def error_type(error: BaseException | str) -> str:
+    """The label of an error: its class, or the nearest one above it that we know."""
+    if isinstance(error, str):
+        return error if error in ERROR_TYPES else UNEXPECTED
+    for kind in type(error).__mro__:
+        if issubclass(kind, IndexerError):
+            name = next(_names(kind))
+            if name in ERROR_TYPES:
+                return name
+    return UNEXPECTED
+
+
+def bounded(value: str, known: frozenset[str]) -> str:
+    return value if value in known else OTHER

@@ -1,0 +1,138 @@
+"""The metrics of the program itself, the node it asks and the database it writes to."""
+
+from __future__ import annotations
+
+from indexer.metrics.spec import MetricSpec
+
+_LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+ERRORS = MetricSpec(
+    "indexer_errors_total",
+    "counter",
+    "errors",
+    "Errors that interrupted following or backfilling, by what is to be done about them.",
+    "when an error reaches the loop that then tries again or stops",
+    ("error_type",),
+)
+RPC_REQUESTS = MetricSpec(
+    "indexer_rpc_requests_total",
+    "counter",
+    "calls",
+    "JSON-RPC calls, by endpoint name, method and how they ended.",
+    "when a call ends",
+    ("endpoint", "method", "outcome"),
+)
+RPC_DURATION = MetricSpec(
+    "indexer_rpc_request_duration_seconds",
+    "histogram",
+    "seconds",
+    "Time from sending a JSON-RPC call to having its answer.",
+    "when a call ends",
+    ("endpoint", "method"),
+    _LATENCY,
+)
+RPC_SENT = MetricSpec(
+    "indexer_rpc_sent_bytes_total",
+    "counter",
+    "bytes",
+    "Bytes of JSON-RPC requests.",
+    "when a call ends",
+    ("endpoint",),
+)
+RPC_RECEIVED = MetricSpec(
+    "indexer_rpc_received_bytes_total",
+    "counter",
+    "bytes",
+    "Bytes of JSON-RPC answers.",
+    "when a call ends",
+    ("endpoint",),
+)
+RPC_UNKNOWN_ERRORS = MetricSpec(
+    "indexer_rpc_unknown_errors_total",
+    "counter",
+    "errors",
+    "Errors of an endpoint that no rule knows.",
+    "when such an answer comes",
+    ("endpoint",),
+)
+RPC_UP = MetricSpec(
+    "indexer_rpc_endpoint_up",
+    "gauge",
+    "1 or 0",
+    "Whether the endpoint is being used.",
+    "when an endpoint fails or recovers",
+    ("endpoint",),
+)
+RPC_HEAD = MetricSpec(
+    "indexer_rpc_endpoint_head_block_number",
+    "gauge",
+    "block number",
+    "The newest block the endpoint has shown.",
+    "when the endpoint shows a newer one",
+    ("endpoint",),
+)
+COMMIT_DURATION = MetricSpec(
+    "indexer_commit_duration_seconds",
+    "histogram",
+    "seconds",
+    "Duration of one writing transaction in the database.",
+    "after each commit",
+    buckets=_LATENCY,
+)
+POOL_CONNECTIONS = MetricSpec(
+    "indexer_database_pool_connections",
+    "gauge",
+    "connections",
+    "Open connections to the database.",
+    "at the scrape",
+)
+POOL_IDLE = MetricSpec(
+    "indexer_database_pool_idle_connections",
+    "gauge",
+    "connections",
+    "Open connections to the database that wait for work.",
+    "at the scrape",
+)
+BACKUP_TIME = MetricSpec(
+    "indexer_backup_last_success_timestamp_seconds",
+    "gauge",
+    "Unix seconds",
+    "When the last backup succeeded; 0: none known.",
+    "when a backup is reported",
+)
+BACKUP_SIZE = MetricSpec(
+    "indexer_backup_size_bytes",
+    "gauge",
+    "bytes",
+    "Size of the last successful backup; 0: none known.",
+    "when a backup is reported",
+)
+LEADER = MetricSpec(
+    "indexer_leader",
+    "gauge",
+    "1 or 0",
+    "Whether this process is the one that writes.",
+    "when leadership is won or lost",
+)
+HALTED = MetricSpec(
+    "indexer_halted",
+    "gauge",
+    "1 or 0",
+    "Whether writing has stopped until a person looks.",
+    "when the chain changes below its finality",
+)
+SOURCES = MetricSpec(
+    "indexer_sources",
+    "gauge",
+    "sources",
+    "Pairs of contract address and event that are indexed.",
+    "when the contracts are registered",
+)
+BUILD_INFO = MetricSpec(
+    "indexer_build_info",
+    "gauge",
+    "1",
+    "The program's version.",
+    "never",
+    ("version",),
+)

@@ -1,0 +1,299 @@
+"""One endpoint: sends calls, sorts what comes back, and remembers what the endpoint can do."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from indexer import journal
+from indexer.core.errors import IndexerError, TooMuch
+from indexer.core.verdicts import Refusal
+from indexer.rpc import envelope
+from indexer.rpc.address import EndpointAddress
+from indexer.rpc.calls import Call
+from indexer.rpc.failures import (
+    UNHEALTHY,
+    BatchRefused,
+    Failure,
+    Garbled,
+    RateLimited,
+    Refused,
+    TooLarge,
+    Unrecognised,
+    failure_of,
+    outcome_of,
+)
+from indexer.rpc.health import Health
+from indexer.rpc.limiter import Limiter
+from indexer.rpc.observer import Outcome, RpcObserver
+from indexer.rpc.transport import Answer, Transport
+
+log = journal.get(__name__)
+Result = TypeVar("Result")
+
+#: Calls in one request, until the endpoint wants fewer, and how long that is believed before more are tried.
+BATCH_CALLS = 100
+BATCH_MEMORY_SECONDS = 600.0
+#: A batch that was rate limited in part becomes no smaller than this: questions of a few calls stay together.
+LIMITED_BATCH_CALLS = 10
+#: So many different unknown errors are shown in the journal; all are counted.
+_SAMPLES = 20
+_SHOWN = 200  # characters of each
+_NUMBERS = re.compile("0x[0-9a-fA-F]+|[0-9]+")
+#: Failures of single calls in a batch that are worth asking again when others of it were answered.
+_PASSING = (RateLimited, Refused, Unrecognised)
+
+
+class Endpoint:
+    """A node, or a provider's many nodes behind one URL."""
+
+    def __init__(
+        self,
+        address: EndpointAddress,
+        transport: Transport,
+        observer: RpcObserver,
+        redact: Callable[[str], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = address.name
+        self.address = address
+        self.health = Health()
+        #: Whether chain id and genesis block were found to be the right ones.
+        self.verified = False
+        #: Why it must not be used at all, if so.
+        self.banned: str | None = None
+        #: Addresses, and topics, that it takes in one filter; None when it never complained.
+        self.filter_limit: int | None = None
+        #: Whether it has eth_getBlockReceipts, as far as known.
+        self.has_block_receipts = True
+        #: Whether it knows the tag `finalized`; None while that is not known.
+        self.has_finalized_tag: bool | None = None
+        self._transport = transport
+        self._observer = observer
+        self._redact = redact
+        self._clock = clock
+        self._batch_calls = BATCH_CALLS
+        self._shrunk_at = 0.0
+        self._limiter = Limiter(address.requests_per_second)
+        self._next_id = 1
+        self._samples: set[str] = set()
+        self._told_state: tuple[bool, int | None] | None = None
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name!r})"
+
+    async def close(self) -> None:
+        """Let go of its connections."""
+        await self._transport.close()
+
+    async def ask(self, call: Call[Result]) -> Result:
+        """The result of one call.
+
+        Raises:
+            Failure, TooMuch: there is none.
+        """
+        result: Result = (await self.ask_all([call]))[0]
+        return result
+
+    async def ask_all(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """The results of several calls, in their order, in as few requests as the endpoint likes.
+
+        A batch that is refused is sent again in halves, and its size remembered. What failed in a batch that
+        was answered in part is asked again; as every round answers at least one call, this ends.
+
+        Raises:
+            Failure, TooMuch: one of the calls has no result.
+        """
+        results: dict[int, Any] = {}
+        waiting = list(range(len(calls)))
+        while waiting:
+            asked = waiting[: self.batch_calls()]
+            try:
+                replies = await self._send([calls[at] for at in asked])
+            except BatchRefused as refused:
+                self._shrink(min(refused.limit or len(asked), len(asked) // 2))
+                continue
+            failed = self._sort(asked, replies, results)
+            waiting = failed + waiting[len(asked) :]
+        return [results[at] for at in range(len(calls))]
+
+    def batch_calls(self) -> int:
+        """How many calls it takes in one request, as far as known."""
+        now = self._clock()
+        if self._batch_calls < BATCH_CALLS and now - self._shrunk_at > BATCH_MEMORY_SECONDS:
+            self._batch_calls = min(BATCH_CALLS, 2 * self._batch_calls)
+            self._shrunk_at = now
+        return self._batch_calls
+
+    def tell_state(self) -> None:
+        """Tell the observer whether the endpoint is up, and its head, if either changed."""
+        state = (self.verified and not self.health.is_open and self.banned is None, self.health.head)
+        if state != self._told_state:
+            self._told_state = state
+            self._observer.endpoint_state(self.name, *state)
+
+    def saw_head(self, number: int) -> None:
+        """Remember the newest block that it has shown."""
+        self.health.saw_head(number, self._clock())
+        self.tell_state()
+
+    def lacks(self, number: int) -> None:
+        """Remember that it did not have this block."""
+        self.health.lacks(number, self._clock())
+        self.tell_state()
+
+    def lacks_block_receipts(self) -> None:
+        """Remember that receipts come from it by transaction only."""
+        self.has_block_receipts = False
+        log.info("no eth_getBlockReceipts, receipts are read one by one", endpoint=self.name)
+
+    def is_behind(self, number: int) -> bool:
+        """Whether it is known not to have that block yet."""
+        return self.health.is_behind(number, self._clock())
+
+    def resting_seconds(self) -> float:
+        """How much longer it wants to rest, 0 for not at all."""
+        return self.health.resting_seconds(self._clock())
+
+    def wait_seconds(self) -> float:
+        """How long it should be left alone, 0 for not at all."""
+        return self.health.wait_seconds(self._clock())
+
+    def unexplained(self, method: str, code: int | None, text: str) -> None:
+        """Count an answer that no rule explains; each different one is shown once in the journal."""
+        self._observer.unknown_error(self.name)
+        sample = f"{method} {code} {_NUMBERS.sub('', text)}"
+        if len(self._samples) < _SAMPLES and sample not in self._samples:
+            self._samples.add(sample)
+            log.warning("unexplained answer", endpoint=self.name, method=method, code=code, text=text)
+
+    def _shrink(self, calls: int) -> None:
+        if calls < self._batch_calls:
+            self._batch_calls = max(1, calls)
+            self._shrunk_at = self._clock()
+            log.info("smaller batches from now on", endpoint=self.name, calls=self._batch_calls)
+
+    def _sort(self, asked: Sequence[int], replies: Sequence[Any], results: dict[int, Any]) -> list[int]:
+        """Keep the results; which calls to ask again."""
+        failed: list[int] = []
+        passing: IndexerError | None = None
+        for at, reply in zip(asked, replies, strict=True):
+            if not isinstance(reply, Failure | TooMuch):
+                results[at] = reply
+            elif isinstance(reply, _PASSING):
+                failed.append(at)
+                passing = passing or reply
+            else:
+                raise reply
+        if passing is not None and len(failed) == len(asked):
+            raise passing
+        if isinstance(passing, RateLimited):
+            self._shrink(max(len(asked) - len(failed), LIMITED_BATCH_CALLS))
+        return failed
+
+    async def _send(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """A result, a Failure or a TooMuch for each call.
+
+        Raises:
+            Failure, TooMuch: of the request as a whole.
+        """
+        await self._limiter.take(len(calls))
+        first_id = self._next_id
+        self._next_id += len(calls)
+        encoded = envelope.encode(calls, first_id)
+        begun = self._clock()
+        received = 0
+        try:
+            answer = await self._transport.exchange(
+                envelope.joined(encoded), range(first_id, first_id + len(calls))
+            )
+            received = len(answer.body)
+            replies = await self._read(answer, calls, first_id)
+        except TooLarge as error:
+            failure = TooMuch(str(error)) if any(call.narrowable for call in calls) else error
+            self._observe(calls, [failure] * len(calls), encoded, begun, received)
+            raise failure from error
+        except (Failure, TooMuch) as error:
+            self._observe(calls, [error] * len(calls), encoded, begun, received)
+            raise
+        self._observe(calls, replies, encoded, begun, received)
+        return replies
+
+    async def _read(self, answer: Answer, calls: Sequence[Call[Any]], first_id: int) -> list[Any]:
+        try:
+            if answer.status not in {None, 200}:
+                replies = self._from_status(answer, calls, first_id)
+            elif len(answer.body) > envelope.BIG_BYTES:
+                replies = await asyncio.to_thread(
+                    envelope.decode, answer.body, calls, first_id, answer.status, answer.retry_after
+                )
+            else:
+                replies = envelope.decode(answer.body, calls, first_id, answer.status, answer.retry_after)
+        except Garbled as error:
+            raise Garbled(f"{self.name}, {calls[-1].method}: {error}") from error
+        if isinstance(replies[0], Refusal) and replies[0].batch:
+            narrowable = any(call.narrowable for call in calls)
+            raise self._failure(replies[0], calls[-1].method, narrowable=narrowable)
+        return [
+            self._failure(reply, call.method, narrowable=call.narrowable)
+            if isinstance(reply, Refusal)
+            else reply
+            for call, reply in zip(calls, replies, strict=True)
+        ]
+
+    @staticmethod
+    def _from_status(answer: Answer, calls: Sequence[Call[Any]], first_id: int) -> list[Any]:
+        """What an answer with another status than 200 says; some providers put JSON-RPC errors there."""
+        assert answer.status is not None
+        if len(calls) > 1 and answer.body.lstrip()[:1] == b"[":
+            replies = envelope.decode(answer.body, calls, first_id, answer.status, answer.retry_after)
+            if all(isinstance(reply, Refusal) for reply in replies):
+                return replies
+        refusal = envelope.told_refusal(answer.body, answer.status, answer.retry_after, batch=len(calls) > 1)
+        return [refusal] * len(calls)
+
+    def _failure(self, refusal: Refusal, method: str, *, narrowable: bool) -> Failure | TooMuch:
+        failure = failure_of(refusal, self.name, method, narrowable=narrowable, redact=self._redact)
+        if isinstance(failure, Unrecognised):
+            self.unexplained(method, refusal.code, self._redact(refusal.message)[:_SHOWN])
+        return failure
+
+    def _observe(
+        self,
+        calls: Sequence[Call[Any]],
+        replies: Sequence[Any],
+        encoded: Sequence[bytes],
+        begun: float,
+        received: int,
+    ) -> None:
+        now = self._clock()
+        self._learn([reply for reply in replies if isinstance(reply, Failure)], len(replies), now)
+        # What part of the bytes belongs to which call is not known: all of them share alike.
+        share, rest = divmod(received, len(calls))
+        for call, reply, sent in zip(calls, replies, encoded, strict=True):
+            failed = isinstance(reply, Failure | TooMuch)
+            outcome = outcome_of(reply) if failed else Outcome.OK
+            self._observer.request(self.name, call.method, outcome, now - begun, len(sent), share + rest)
+            rest = 0
+        self.tell_state()
+
+    def _learn(self, failures: Sequence[Failure], calls: int, now: float) -> None:
+        limited = [failure for failure in failures if isinstance(failure, RateLimited)]
+        ill = [failure for failure in failures if isinstance(failure, UNHEALTHY)]
+        was_open = self.health.is_open
+        if len(ill) == calls:
+            self.health.failed(now)
+        elif not limited:
+            self.health.answered()
+        if self.health.is_open and not was_open:
+            # Whoever answers at this URL after an outage may be another node.
+            self.verified = False
+            log.warning("endpoint left alone for a while", endpoint=self.name, reason=str(ill[0]))
+        elif was_open and not self.health.is_open:
+            log.info("endpoint answers again", endpoint=self.name)
+        if limited:
+            waits = [failure.retry_after for failure in limited if failure.retry_after is not None]
+            self.health.limited(now, max(waits, default=None))

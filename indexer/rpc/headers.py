@@ -1,0 +1,82 @@
+"""Headers of canonical blocks, many in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from indexer.core.errors import Inconsistent
+from indexer.core.model import Header
+from indexer.core.wire import WireHeader, header_of
+from indexer.rpc import calls
+from indexer.rpc.concurrent import AT_ONCE, fetch_all
+from indexer.rpc.endpoint import Endpoint
+from indexer.rpc.failures import Behind, Unrecognised, Unsupported
+
+
+async def read_headers(endpoint: Endpoint, numbers: Sequence[int]) -> list[Header]:
+    """The headers of these heights, in their order.
+
+    Raises:
+        Behind: the endpoint does not have all of them.
+        Inconsistent: an answer is another block than was asked for.
+    """
+
+    async def read(some: Sequence[int]) -> list[WireHeader | None]:
+        return await endpoint.ask_all([calls.header_at(number) for number in some])
+
+    size = endpoint.batch_calls()
+    chunks = [numbers[at : at + size] for at in range(0, len(numbers), size)]
+    wires = [wire for some in await fetch_all(read, chunks, AT_ONCE) for wire in some]
+    return [numbered(endpoint, wire, number) for wire, number in zip(wires, numbers, strict=True)]
+
+
+async def read_latest(endpoint: Endpoint) -> Header:
+    """The endpoint's newest block, which it is remembered for.
+
+    Raises:
+        Behind: it has none.
+    """
+    wire = await endpoint.ask(calls.header_at("latest"))
+    if wire is None:
+        raise Behind(f"{endpoint.name}: no latest block")
+    header = header_of(wire)
+    endpoint.saw_head(header.number)
+    return header
+
+
+async def read_finalized(endpoint: Endpoint) -> Header:
+    """The newest finalized block.
+
+    Raises:
+        Unsupported: the endpoint does not know the tag; this is remembered. One that has answered before
+            is not believed to have forgotten it: then its error is raised.
+        Behind: it knows it, and has no such block yet.
+    """
+    if endpoint.has_finalized_tag is False:
+        raise Unsupported(f"{endpoint.name}: the tag 'finalized' is not known")
+    try:
+        wire = await endpoint.ask(calls.header_at("finalized"))
+    except (Unrecognised, Unsupported) as error:
+        if endpoint.has_finalized_tag:
+            raise
+        endpoint.has_finalized_tag = False
+        raise Unsupported(f"{endpoint.name}: the tag 'finalized' is not known") from error
+    if wire is None:
+        raise Behind(f"{endpoint.name}: no finalized block")
+    endpoint.has_finalized_tag = True
+    return header_of(wire)
+
+
+def numbered(endpoint: Endpoint, wire: WireHeader | None, number: int) -> Header:
+    """The header that was asked for by height.
+
+    Raises:
+        Behind: there is none.
+        Inconsistent: it has another height.
+    """
+    if wire is None:
+        raise Behind(f"{endpoint.name}: block {number} is not there yet")
+    header = header_of(wire)
+    if header.number != number:
+        raise Inconsistent(f"{endpoint.name}: asked for block {number}, got block {header.number}")
+    return header

@@ -1,0 +1,183 @@
+"""The chain's node for the rest of the program: a pool of endpoints that answers with checked values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from indexer.core.block import Block
+from indexer.core.errors import Inconsistent, Unavailable
+from indexer.core.logs import RangeLogs
+from indexer.core.model import BlockId, Header, Span, Transaction
+from indexer.core.source import LogFilter
+from indexer.core.wire import header_of
+from indexer.rpc import calls
+from indexer.rpc.blocks import read_block, read_transactions
+from indexer.rpc.concurrent import AT_ONCE, fetch_all
+from indexer.rpc.endpoint import BATCH_CALLS, Endpoint
+from indexer.rpc.failures import Behind, Unsupported
+from indexer.rpc.headers import read_finalized, read_headers
+from indexer.rpc.heads import Heads
+from indexer.rpc.pool import Pool
+from indexer.rpc.ranges import read_range_logs
+from indexer.rpc.transport import Timing
+
+#: Blocks whose transactions and receipts are asked for in one request.
+_BLOCKS_PER_REQUEST = 10
+
+
+class Node:
+    """A pool of endpoints seen as one node.
+
+    Every method retries by itself and raises only: Unavailable (nobody answered within the total time),
+    Inconsistent (the answers contradict each other), TooMuch (ask for less), Fatal (such as WrongChain).
+    """
+
+    def __init__(self, pool: Pool, timing: Timing) -> None:
+        self._pool = pool
+        self._timing = timing
+        self._has_finalized = False
+
+    async def chain_id(self) -> int:
+        """The EIP-155 chain id that every endpoint in use has confirmed."""
+        return (await self._pool.identity()).chain_id
+
+    async def genesis_hash(self) -> bytes:
+        """The hash of block 0 that every endpoint in use has confirmed."""
+        return (await self._pool.identity()).genesis_hash
+
+    async def head(self) -> Header:
+        """The newest block of the preferred endpoint."""
+        return await self._pool.run(self._pool.latest)
+
+    async def finalized(self) -> Header | None:
+        """The newest finalized block; None where the node has no such tag.
+
+        Once it was there, its absence is taken for a failure of the node.
+        """
+
+        async def tagged(endpoint: Endpoint) -> Header:
+            return await read_finalized(endpoint)
+
+        try:
+            header = await self._pool.run(tagged)
+        except (Behind, Unsupported) as error:
+            if self._has_finalized:
+                raise Unavailable(f"no finalized block, though there was one before: {error}") from error
+            return None
+        self._has_finalized = True
+        return header
+
+    async def header(self, number: int) -> Header | None:
+        """The canonical header of a height; None when no endpoint has it yet."""
+
+        async def at_number(endpoint: Endpoint) -> Header:
+            return (await read_headers(endpoint, [number]))[0]
+
+        try:
+            return await self._pool.run(at_number, block=number)
+        except Behind:
+            return None
+
+    async def header_by_hash(self, block_hash: bytes) -> Header | None:
+        """The header of a hash; None when no endpoint knows it."""
+
+        async def of_hash(endpoint: Endpoint) -> Header:
+            wire = await endpoint.ask(calls.header_of_hash(block_hash))
+            if wire is None:
+                raise Behind(f"{endpoint.name}: block 0x{block_hash.hex()} is not known")
+            header = header_of(wire)
+            if header.hash != block_hash:
+                raise Inconsistent(
+                    f"{endpoint.name}: asked for block 0x{block_hash.hex()}, got 0x{header.hash.hex()}"
+                )
+            return header
+
+        try:
+            return await self._pool.run(of_hash)
+        except Behind:
+            return None
+
+    async def headers(self, numbers: Sequence[int]) -> list[Header]:
+        """The canonical headers of these heights, in their order.
+
+        Raises:
+            Inconsistent: a block is missing, or an answer is another block.
+        """
+        chunks = [numbers[at : at + BATCH_CALLS] for at in range(0, len(numbers), BATCH_CALLS)]
+        found = await fetch_all(self._headers, chunks, AT_ONCE)
+        return [header for some in found for header in some]
+
+    async def block(
+        self,
+        block: BlockId,
+        filter: LogFilter | None,  # noqa: A002
+        watched: frozenset[bytes],
+        transactions: bool,
+    ) -> Block:
+        """One block by its hash, with the filter's logs and, if wanted, the watched addresses' transactions.
+
+        All parts come from one endpoint and agree with each other.
+
+        Raises:
+            Unavailable: among other things, when no endpoint has the block (any more, or not yet).
+        """
+
+        async def by_hash(endpoint: Endpoint) -> Block:
+            return await read_block(endpoint, block, filter, watched, transactions=transactions)
+
+        return await self._pool.run(by_hash)
+
+    async def range_logs(self, span: Span, filter: LogFilter) -> RangeLogs:  # noqa: A002
+        """The logs of a range of canonical blocks, complete with the times of their blocks.
+
+        Raises:
+            TooMuch: ask for fewer blocks; also for an unknown error, a time-out, and an answer that looks
+                cut off. Never for a single block.
+        """
+
+        async def in_range(endpoint: Endpoint) -> RangeLogs:
+            return await read_range_logs(endpoint, span, filter)
+
+        return await self._pool.run(in_range, block=span.last)
+
+    async def range_transactions(
+        self, span: Span, watched: frozenset[bytes]
+    ) -> tuple[list[Transaction], dict[int, bytes]]:
+        """The watched addresses' transactions in a range of canonical blocks, and the hash of each block.
+
+        Raises:
+            TooMuch: ask for fewer blocks. Never for a single block.
+        """
+        spans = [
+            Span(first, min(first + _BLOCKS_PER_REQUEST - 1, span.last))
+            for first in range(span.first, span.last + 1, _BLOCKS_PER_REQUEST)
+        ]
+
+        async def of_part(part: Span) -> tuple[list[Transaction], list[Header]]:
+            async def in_part(endpoint: Endpoint) -> tuple[list[Transaction], list[Header]]:
+                return await read_transactions(endpoint, part, watched)
+
+            return await self._pool.run(in_part, block=part.last)
+
+        parts = await fetch_all(of_part, spans, AT_ONCE)
+        headers = [header for _, some in parts for header in some]
+        for parent, header in pairwise(headers):
+            if not header.follows(parent.id):
+                raise Inconsistent(f"block {header.id} is not a child of {parent.id}")
+        found = [transaction for some, _ in parts for transaction in some]
+        return found, {header.number: header.hash for header in headers}
+
+    def heads(self, *, poll_seconds: float, stall_seconds: float = 60.0) -> Heads:
+        """A watch over the newest block; see `Heads`."""
+        return Heads(self._pool, self._timing, poll_seconds=poll_seconds, stall_seconds=stall_seconds)
+
+    async def _headers(self, numbers: Sequence[int]) -> list[Header]:
+        async def at_numbers(endpoint: Endpoint) -> list[Header]:
+            return await read_headers(endpoint, numbers)
+
+        try:
+            return await self._pool.run(at_numbers, block=max(numbers))
+        except Behind as error:
+            span = f"{min(numbers)}..{max(numbers)}"
+            raise Inconsistent(f"not all of the blocks {span} are there: {error}") from error

@@ -1,0 +1,133 @@
+"""The logs of a range of blocks from one endpoint, made sure of as far as one endpoint can."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from indexer.core.errors import Inconsistent, IndexerError, TooMuch
+from indexer.core.logs import RangeLogs, check_range_logs
+from indexer.core.model import Header, Span
+from indexer.core.source import LogFilter
+from indexer.core.wire import WireHeader, WireLog
+from indexer.rpc import calls
+from indexer.rpc.endpoint import Endpoint
+from indexer.rpc.failures import Refused, TimedOut, TooManyAddresses, Unrecognised
+from indexer.rpc.headers import numbered, read_headers
+from indexer.rpc.health import FAILURES_TO_OPEN
+
+#: More logs than this are checked in a thread, so that others are not held up.
+_MANY_LOGS = 2_000
+#: The smallest number of results at which providers are known to cut answers off.
+_SMALLEST_CAP = 1_000
+
+
+async def read_range_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -> RangeLogs:
+    """The filter's logs in canonical blocks of the span, with the time of each block that has one.
+
+    Raises:
+        TooMuch: fewer blocks are wanted, or could tell us more.
+        Behind: the endpoint does not have the whole span.
+        Inconsistent: the answer contradicts itself or what was asked.
+    """
+    try:
+        header, found = await _ask(endpoint, span, wanted)
+    except IndexerError as error:
+        about_span = narrowed(error, endpoint, span)
+        if about_span is None:
+            raise
+        raise about_span from error
+    if len(found) > _MANY_LOGS:
+        logs = await asyncio.to_thread(check_range_logs, span, wanted, found)
+    else:
+        logs = check_range_logs(span, wanted, found)
+    last_hash = logs.blocks.get(span.last)
+    if last_hash is not None and last_hash != header.hash:
+        raise Inconsistent(
+            f"{endpoint.name}: block {span.last} is 0x{header.hash.hex()}, its logs say 0x{last_hash.hex()}"
+        )
+    if untimed := logs.untimed:
+        logs = logs.with_headers(await read_headers(endpoint, untimed))
+    return logs
+
+
+def narrowed(error: IndexerError, endpoint: Endpoint, span: Span) -> IndexerError | None:
+    """The error as one about the span; None when it has nothing to do with its length.
+
+    What fewer blocks may cure is a TooMuch, unless there is only one. A time-out is taken for too large a
+    question, until several in a row show that the endpoint is down.
+    """
+    single = len(span) == 1
+    if isinstance(error, TooMuch):
+        if single:
+            return Refused(f"block {span.first} alone is too much: {error}")
+        blocks = error.blocks if error.blocks is not None and 0 < error.blocks < len(span) else None
+        return TooMuch(f"blocks {span}: {error}", blocks=blocks)
+    slow = isinstance(error, TimedOut) and endpoint.health.failures < FAILURES_TO_OPEN
+    if not single and (slow or isinstance(error, Unrecognised)):
+        return TooMuch(f"blocks {span}: {error}")
+    return None
+
+
+async def _ask(endpoint: Endpoint, span: Span, wanted: LogFilter) -> tuple[Header, list[WireLog]]:
+    """The last block's header, and the logs as they came.
+
+    Where the endpoint wants fewer addresses the filter is split, and the limit remembered.
+    """
+    most = endpoint.filter_limit
+    while True:
+        parts = calls.split_filter(wanted, most)
+        try:
+            header, *answers = await _ask_parts(endpoint, span, parts)
+        except TooMuch as error:
+            most = fewer(error, parts) if error.addresses or len(span) == 1 else None
+            if most is None:
+                raise
+            if isinstance(error, TooManyAddresses):
+                endpoint.filter_limit = most
+            continue
+        for answer in answers:
+            _require_complete(endpoint, span, len(answer))
+        return header, answers[0] if len(answers) == 1 else [log for answer in answers for log in answer]
+
+
+async def _ask_parts(
+    endpoint: Endpoint, span: Span, parts: Sequence[LogFilter]
+) -> tuple[Header, *tuple[list[WireLog], ...]]:
+    # A node that fell behind answers a range beyond its head with fewer logs and no error. So its block at
+    # the end of the range is asked for in the same request, and first: what it had then it has for the logs.
+    answers = await endpoint.ask_all(
+        [calls.header_at(span.last), *(calls.logs_in(span, part) for part in parts)]
+    )
+    wire: WireHeader | None = answers[0]
+    return numbered(endpoint, wire, span.last), *answers[1:]
+
+
+def fewer(error: TooMuch, parts: Sequence[LogFilter]) -> int | None:
+    """How many addresses and topics to put into one filter now; None when there is only one of each."""
+    largest = max((max(len(part.addresses), len(part.topic0s or ())) for part in parts), default=0)
+    if largest <= 1:
+        return None
+    limit = error.limit if isinstance(error, TooManyAddresses) else None
+    return limit if limit is not None and 0 < limit < largest else largest // 2
+
+
+def _require_complete(endpoint: Endpoint, span: Span, count: int) -> None:
+    """Refuse an answer whose number of logs looks like a limit rather than like a coincidence.
+
+    Raises:
+        TooMuch: it does, and smaller ranges can tell; a single block is counted and let pass.
+    """
+    if not is_round_cap(count):
+        return
+    if len(span) > 1:
+        raise TooMuch(f"{endpoint.name}: exactly {count} logs in blocks {span}, probably cut off")
+    endpoint.unexplained("eth_getLogs", None, f"exactly {count} logs in block {span.first}, kept")
+
+
+def is_round_cap(count: int) -> bool:
+    """Whether a number of results is one at which providers cut: 1, 2 or 5 and at least three zeros."""
+    if count < _SMALLEST_CAP:
+        return False
+    digits = str(count)
+    return digits[0] in "125" and set(digits[1:]) == {"0"}

@@ -1,0 +1,133 @@
+"""The settings as values, complete and checked; secrets do not show when they are printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+#: Of which blocks transactions are recorded: all, only those the tail follows, or none.
+TransactionsPolicy = Literal["all", "follow", "off"]
+#: What happens when the chain changes below what it had called final.
+BelowFinalityPolicy = Literal["halt"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSettings:
+    """One node, known everywhere by its name because its URL may hold a key."""
+
+    name: str
+    #: `http://`, `https://`, `ws://` or `wss://`.
+    url: str = field(repr=False)
+    #: None: as many as the node takes.
+    requests_per_second: float | None = None
+    #: Whether compressed answers are asked for: slower on the same machine, 5 to 10 times less to carry.
+    gzip: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSettings:
+    """The chain, the nodes that serve it, and how far each is believed."""
+
+    #: EIP-155 chain id; None takes the node's.
+    id: int | None
+    #: For the `chain` label of the metrics.
+    name: str | None
+    rpc: tuple[EndpointSettings, ...]
+    #: How far below the head a block counts as final where the node has no `finalized` tag.
+    confirmations: int = 64
+    poll_seconds: float = 1.0
+    transactions: TransactionsPolicy = "all"
+    #: A deeper reorg stops the program.
+    max_reorg_depth: int = 128
+    below_finality: BelowFinalityPolicy = "halt"
+
+    @property
+    def label(self) -> str | None:
+        """The `chain` label as far as it is known without asking the node."""
+        return self.name or (None if self.id is None else str(self.id))
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    #: None: the embedded PostgreSQL.
+    url: str | None = field(default=None, repr=False)
+    #: Connections of the pool, at most.
+    connections: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    host: str = "127.0.0.1"
+    #: 0: a free one, told in the journal.
+    port: int = 9464
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    #: How long the cursor may stand still below the head before the indexer counts as stuck.
+    stalled_seconds: float = 120.0
+    #: How long the head may stand still before the chain counts as halted.
+    silent_chain_seconds: float = 300.0
+    #: The time-out of each check.
+    probe_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillSettings:
+    #: Ranges in flight at the same time; each holds one answer of the node in memory.
+    parallel: int = 4
+    #: No range is longer, however few logs it holds.
+    max_range_blocks: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class TimeoutSettings:
+    connect_seconds: float = 5.0
+    #: One request to the node, from sending to the last byte of its answer.
+    request_seconds: float = 30.0
+    #: All attempts of one request together.
+    retry_total_seconds: float = 60.0
+    #: A WebSocket that announced no head for so long is opened anew.
+    websocket_stall_seconds: float = 60.0
+    #: One statement in the database.
+    statement_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    format: Literal["auto", "json", "text"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class ContractSettings:
+    """A contract to watch; the ABI file exists, and has not been read yet."""
+
+    name: str
+    addresses: tuple[bytes, ...]
+    abi: Path
+    start_block: int = 0
+    #: Event names or signatures as in the ABI; None: all of them.
+    events: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    chain: ChainSettings
+    contracts: tuple[ContractSettings, ...]
+    database: DatabaseSettings = DatabaseSettings()
+    http: HttpSettings = HttpSettings()
+    health: HealthSettings = HealthSettings()
+    backfill: BackfillSettings = BackfillSettings()
+    timeouts: TimeoutSettings = TimeoutSettings()
+    journal: JournalSettings = JournalSettings()
+    #: The file they came from.
+    path: Path | None = None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every URL that may hold a key or a password."""
+        urls = [endpoint.url for endpoint in self.chain.rpc]
+        if self.database.url:
+            urls.append(self.database.url)
+        return tuple(urls)

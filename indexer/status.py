@@ -1,0 +1,233 @@
+"""`indexer status`: how far the database is, and how far the node."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import msgspec
+
+from indexer import journal, parts
+from indexer.contracts import load_watched
+from indexer.core.address import checksum_address
+from indexer.core.errors import IndexerError, Unavailable
+from indexer.core.model import BlockId, Header, Span
+from indexer.core.plan import missing
+from indexer.core.redaction import Redactor
+from indexer.metrics import Metrics
+from indexer.settings import Settings
+from indexer.store.embedded import running_url
+from indexer.store.migrations import schema_version
+from indexer.store.reading import ReorgStatus, SourceStatus, StoredStatus, read_status
+
+
+class Block(msgspec.Struct, kw_only=True):
+    """A block, as it is printed."""
+
+    number: int
+    hash: str
+
+
+class SourceLine(msgspec.Struct, kw_only=True):
+    """One source, as it is printed."""
+
+    contract: str
+    address: str
+    #: None for transactions.
+    event: str | None
+    start_block: int
+    covered: list[tuple[int, int]]
+    #: Missing up to the cursor.
+    gaps: list[tuple[int, int]]
+    rows: int
+    active: bool
+
+
+class ReorgLine(msgspec.Struct, kw_only=True):
+    """The last reorg, as it is printed."""
+
+    happened_at: str
+    depth: int
+    fork: Block
+    old_head: Block
+    new_head: Block
+    rows_removed: int
+    rows_added: int
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """Everything that is printed."""
+
+    chain_id: int | None
+    head: Block | None
+    indexed: Block | None
+    finalized: Block | None
+    lag_blocks: int | None
+    delay_seconds: float | None
+    node_error: str | None
+    writer: str | None
+    updated_at: str
+    rows: int
+    gap_blocks: int
+    undecoded: dict[str, int]
+    reorgs: int
+    last_reorg: ReorgLine | None
+    database_bytes: int
+    sources: list[SourceLine]
+
+
+async def show(settings: Settings, redact: Redactor, *, as_json: bool) -> int:
+    """Print the status; the exit code is 0 whenever the database could be read.
+
+    Raises:
+        Unavailable: the database does not answer, or there is none yet.
+    """
+    journal.setup(redact, style=settings.journal.format, level="error")
+    load_watched(settings)
+    url = settings.database.url or running_url(parts.embedded_directory())
+    if url is None and not parts.embedded_directory().is_dir():
+        raise Unavailable("there is no database yet: `indexer run` makes the embedded one under .indexer/")
+    async with parts.any_database(settings, read_only=True) as store:
+        version = await schema_version(store)
+        if not version.is_current:
+            raise Unavailable(
+                "the database has not this version's schema: `indexer migrate` brings it up to date"
+            )
+        stored = await read_status(store)
+    head, node_error = await _head(settings, redact)
+    report = report_of(stored, head, node_error, datetime.now(UTC))
+    sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if as_json else text_of(report))
+    return 0
+
+
+async def _head(settings: Settings, redact: Redactor) -> tuple[Header | None, str | None]:
+    """The node's head, or why there is none."""
+    try:
+        async with parts.node(parts.impatient(settings), Metrics(settings.chain.label), redact) as node:
+            return await node.head(), None
+    except IndexerError as error:
+        return None, redact(str(error))
+
+
+def report_of(stored: StoredStatus, head: Header | None, node_error: str | None, now: datetime) -> Report:
+    """The stored and the node's numbers, put side by side."""
+    cursor = stored.state.cursor
+    delay = None if stored.state.cursor_time is None else now.timestamp() - stored.state.cursor_time
+    lines = [_source(source, cursor) for source in stored.sources]
+    leader = stored.leader
+    return Report(
+        chain_id=stored.chain_id,
+        head=_block(head.id) if head else None,
+        indexed=_block(cursor),
+        finalized=_block(stored.state.finalized),
+        lag_blocks=max(0, head.number - cursor.number) if head and cursor else None,
+        delay_seconds=None if delay is None else round(max(0.0, delay), 1),
+        node_error=node_error,
+        writer=f"pid {leader.pid} on {leader.host} since {leader.since:%Y-%m-%d %H:%M:%S}"
+        if leader
+        else None,
+        updated_at=stored.updated_at.isoformat(),
+        rows=sum(source.rows for source in stored.sources),
+        gap_blocks=sum(last - first + 1 for line in lines if line.active for first, last in line.gaps),
+        undecoded=dict(stored.undecoded),
+        reorgs=stored.reorgs,
+        last_reorg=_reorg(stored.last_reorg),
+        database_bytes=stored.size_bytes,
+        sources=lines,
+    )
+
+
+def _source(source: SourceStatus, cursor: BlockId | None) -> SourceLine:
+    gaps: list[Span] = []
+    if cursor is not None and source.start_block <= cursor.number:
+        gaps = missing(Span(source.start_block, cursor.number), source.covered)
+    return SourceLine(
+        contract=source.contract,
+        address=checksum_address(source.address),
+        event=source.signature,
+        start_block=source.start_block,
+        covered=_pairs(source.covered),
+        gaps=_pairs(gaps),
+        rows=source.rows,
+        active=source.active,
+    )
+
+
+def _pairs(spans: Iterable[Span]) -> list[tuple[int, int]]:
+    return [(span.first, span.last) for span in spans]
+
+
+def _block(block: BlockId | None) -> Block | None:
+    return None if block is None else Block(number=block.number, hash="0x" + block.hash.hex())
+
+
+def _required(block: BlockId) -> Block:
+    return Block(number=block.number, hash="0x" + block.hash.hex())
+
+
+def _reorg(reorg: ReorgStatus | None) -> ReorgLine | None:
+    if reorg is None:
+        return None
+    return ReorgLine(
+        happened_at=reorg.happened_at.isoformat(),
+        depth=reorg.depth,
+        fork=_required(reorg.fork),
+        old_head=_required(reorg.old_head),
+        new_head=_required(reorg.new_head),
+        rows_removed=reorg.rows_removed,
+        rows_added=reorg.rows_added,
+    )
+
+
+def text_of(report: Report) -> str:
+    """The report for people."""
+    lines = [
+        f"chain       {report.chain_id if report.chain_id is not None else 'not known yet'}",
+        f"head        {_number(report.head) if report.head else 'unknown: ' + (report.node_error or '')}",
+        f"indexed     {_number(report.indexed)}" + _lag(report),
+        f"finalized   {_number(report.finalized)}",
+        f"rows        {report.rows:,}",
+        f"missing     {report.gap_blocks:,} blocks × sources",
+        f"undecoded   {sum(report.undecoded.values()):,}"
+        + "".join(f"  {reason}: {logs:,}" for reason, logs in report.undecoded.items()),
+        f"reorgs      {report.reorgs:,}" + _last_reorg(report.last_reorg),
+        f"writer      {report.writer or 'none yet'}",
+        f"database    {report.database_bytes / 1e6:,.1f} MB, last change {report.updated_at}",
+        "",
+    ]
+    width = max((len(_name(source)) for source in report.sources), default=0)
+    lines += [
+        f"{_name(source):{width}}  {source.rows:>10,} rows  covered {_ranges(source.covered)}"
+        + (f"  missing {_ranges(source.gaps)}" if source.gaps and source.active else "")
+        + ("" if source.active else "  (not configured any more)")
+        for source in report.sources
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _name(source: SourceLine) -> str:
+    return f"{source.contract} {source.address[:8]}… {(source.event or 'transactions').partition('(')[0]}"
+
+
+def _number(block: Block | None) -> str:
+    return "none yet" if block is None else f"{block.number:,}"
+
+
+def _lag(report: Report) -> str:
+    if report.lag_blocks is None or report.delay_seconds is None:
+        return ""
+    return f"   {report.lag_blocks:,} blocks behind, {report.delay_seconds:,.0f} s old"
+
+
+def _last_reorg(reorg: ReorgLine | None) -> str:
+    if reorg is None:
+        return ""
+    return f"   last {reorg.happened_at}: depth {reorg.depth} above block {reorg.fork.number:,}"
+
+
+def _ranges(spans: list[tuple[int, int]]) -> str:
+    if not spans:
+        return "nothing"
+    shown = ", ".join(f"{first:,}–{last:,}" for first, last in spans[:3])
+    return shown if len(spans) <= 3 else f"{shown} and {len(spans) - 3} more"

@@ -1,0 +1,230 @@
+"""The way to PostgreSQL: a pool of connections, and transactions that end rightly whatever happens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from indexer.core.errors import Fatal, UserMistake
+from indexer.store.failures import translated
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+# In quotes, because asyncpg's classes are generic for type checkers only.
+Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+LoneConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+#: A host name or address, or nothing, and perhaps a port; a URL may hold several, for fail-over.
+HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(:[0-9]+)?")
+#: Multiranges came with 14.
+OLDEST_VERSION = 14
+#: The newest that the tests have seen; a newer one works unless PostgreSQL breaks something.
+NEWEST_VERSION = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long we wait for the database, in seconds."""
+
+    connect: float = 10.0
+    statement: float = 60.0
+    #: A long reader may hold a table that we want to alter.
+    lock: float = 10.0
+    #: A frozen writer loses its transaction after this, so that its successor can go on.
+    idle_in_transaction: float = 15.0
+
+
+class Database:
+    """A pool of connections to one database. Made by `open_database`."""
+
+    def __init__(self, pool: Pool, url: str, name: str, timeouts: Timeouts) -> None:
+        self._pool = pool
+        self._url = url
+        #: Host, port and database: to show; it holds no user and no password.
+        self.name = name
+        self._timeouts = timeouts
+
+    def __repr__(self) -> str:
+        return f"Database({self.name})"
+
+    @property
+    def size(self) -> int:
+        """Open connections."""
+        return self._pool.get_size()
+
+    @property
+    def idle(self) -> int:
+        """Open connections that nobody uses."""
+        return self._pool.get_idle_size()
+
+    async def ping(self) -> None:
+        """Return when the database answers.
+
+        Raises:
+            Unavailable: it does not. The caller sets the time-out.
+        """
+        async with self.connection() as connection:
+            await connection.execute("select 1")
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection where each statement is a transaction of its own.
+
+        A connection that saw any failure, also a cancellation, is thrown away: closing it is the one
+        rollback that cannot fail, cannot hang and cannot swallow the cancellation.
+
+        Raises:
+            Unavailable, UserMistake, Inconsistent, Fatal: instead of the errors of the driver.
+        """
+        with translated():
+            connection = await self._pool.acquire(timeout=self._timeouts.connect)
+        try:
+            with translated():
+                yield connection
+        except BaseException:
+            connection.terminate()
+            raise
+        finally:
+            with translated():
+                await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def transaction(
+        self, *, isolation: str = "read committed", statement_seconds: float | None = None
+    ) -> AsyncIterator[Connection]:
+        """A transaction that is committed when the block ends well, and else never happened.
+
+        When the *commit itself* fails or is cancelled, it may have happened all the same: after any
+        error from here, read the state anew and believe the database.
+
+        Args:
+            isolation: as PostgreSQL calls it.
+            statement_seconds: a time-out for each statement instead of the usual one; 0 means none.
+        """
+        async with self.connection() as connection:
+            await connection.execute(f"begin isolation level {isolation}")
+            if statement_seconds is not None:
+                await connection.execute(f"set local statement_timeout = {int(statement_seconds * 1000)}")
+            yield connection
+            # A transaction in which a statement failed answers a commit with a silent rollback.
+            outcome = await connection.execute("commit")
+            if outcome != "COMMIT":
+                raise Fatal(f"the database answered {outcome} to a commit")
+
+    async def lone_connection(self, settings: Mapping[str, str]) -> LoneConnection:
+        """A connection outside the pool, with these server settings on top of ours; the caller closes it."""
+        with translated():
+            return await asyncpg.connect(
+                self._url,
+                timeout=self._timeouts.connect,
+                command_timeout=self._timeouts.statement,
+                server_settings={**_server_settings(self._timeouts), **settings},
+            )
+
+    async def close(self) -> None:
+        """Close every connection at once; what was not committed is rolled back by the server."""
+        self._pool.terminate()
+
+
+async def open_database(
+    url: str,
+    *,
+    application_name: str = "indexer",
+    max_connections: int = 8,
+    timeouts: Timeouts | None = None,
+    read_only: bool = False,
+) -> Database:
+    """A pool of connections to the database, with at least one proven to work.
+
+    Raises:
+        Unavailable: the server does not answer, or not yet.
+        UserMistake: the URL, the user, the password, the database name or the server's version is wrong.
+    """
+    timeouts = timeouts or Timeouts()
+    name = name_of(url)
+    settings = _server_settings(timeouts) | {"application_name": application_name}
+    if read_only:
+        settings["default_transaction_read_only"] = "on"
+    try:
+        pool = asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=max_connections,
+            timeout=timeouts.connect,
+            # The server's own time-out comes first and leaves a clearer message.
+            command_timeout=timeouts.statement + 5,
+            server_settings=settings,
+            reset=_no_reset,
+        )
+        with translated():
+            await pool
+    except (ValueError, asyncpg.ClientConfigurationError) as error:
+        # No cause is attached: its text may repeat parts of the URL.
+        raise _wrong_url(type(error).__name__) from None
+    database = Database(pool, url, name, timeouts)
+    try:
+        await _check_version(database)
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+def name_of(url: str) -> str:
+    """Host, port and database of a database URL: nothing secret.
+
+    Raises:
+        UserMistake: the URL cannot be read; the message does not repeat it.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _wrong_url("its host") from None
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise _wrong_url("it must begin with postgresql://")
+    # An unescaped # / ? or @ in a password cuts the URL in the wrong place: the rest would show as a path.
+    if parts.fragment or "@" in parts.path or "@" in parts.query or parts.netloc.count("@") > 1:
+        raise _wrong_url("write special characters of the password as %23 (#), %2F (/), %3F (?), %40 (@)")
+    hosts = parts.netloc.rpartition("@")[2]
+    if not all(HOST_AND_PORT.fullmatch(host) for host in hosts.split(",")):
+        raise _wrong_url("its host or port")
+    return f"{hosts or 'socket'}{parts.path or '/'}"
+
+
+def _wrong_url(what: str) -> UserMistake:
+    return UserMistake(
+        f"DATABASE_URL cannot be read ({what}); it looks like postgresql://user:password@host:5432/database"
+    )
+
+
+def _server_settings(timeouts: Timeouts) -> dict[str, str]:
+    def milliseconds(seconds: float) -> str:
+        return str(int(seconds * 1000))
+
+    return {
+        "statement_timeout": milliseconds(timeouts.statement),
+        "lock_timeout": milliseconds(timeouts.lock),
+        "idle_in_transaction_session_timeout": milliseconds(timeouts.idle_in_transaction),
+        # Compiling a plan over a hundred tables takes longer than running it.
+        "jit": "off",
+        "client_min_messages": "warning",
+    }
+
+
+async def _no_reset(_connection: object) -> None:
+    """Save a round trip per use: we change settings only with `set local`, which ends by itself."""
+
+
+async def _check_version(database: Database) -> None:
+    async with database.connection() as connection:
+        version = connection.get_server_version()
+    if version.major < OLDEST_VERSION:
+        raise UserMistake(f"the database is PostgreSQL {version.major}; {OLDEST_VERSION} or newer is needed")

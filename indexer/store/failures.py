@@ -1,0 +1,106 @@
+"""What an error of PostgreSQL, or of the way to it, means for us: try later, ask again, or stop.
+
+Nothing that asyncpg raises leaves the store; what leaves it never holds the database's URL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+
+from indexer.core.errors import Fatal, Inconsistent, IndexerError, Unavailable, UserMistake
+
+#: SQLSTATE classes (two characters) and codes of trouble that passes by itself or by a person's hand
+#: while we wait. Source: PostgreSQL manual, appendix A.
+PASSING_CLASSES = frozenset({
+    "08",  # connection exceptions
+    "53",  # insufficient resources: disk full, out of memory, too many connections
+    "58",  # errors of the system below PostgreSQL
+})  # fmt: skip
+PASSING_CODES = frozenset({
+    "25006",  # read-only transaction: we reached a standby, a fail-over may be under way
+    "25P03",  # we were idle in a transaction for too long
+    "25P04",  # transaction time-out
+    "40001",  # serialization failure
+    "40P01",  # deadlock
+    "55006",  # object in use
+    "55P03",  # lock not available within lock_timeout
+    "57014",  # cancelled, mostly by statement_timeout
+    "57P01",  # the server shuts down, or an administrator ended our session
+    "57P02",  # crash of another session
+    "57P03",  # starting up, shutting down, in recovery
+    "57P05",  # our session was idle for too long
+})  # fmt: skip
+
+#: What a person has to put right, with the remedy.
+MISTAKES = {
+    "28000": "the database does not let us in: check user, password and pg_hba.conf",
+    "28P01": "the database refuses the password: check DATABASE_URL",
+    "3D000": "there is no such database: create it, or correct DATABASE_URL",
+    "3F000": "the database is not prepared: run `indexer migrate`",
+    "42501": "the database user lacks a right: `indexer check` names it",
+    "42P01": "the database is not prepared, or a table was dropped: run `indexer migrate`",
+}
+
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+def failure_of(error: Exception) -> IndexerError:
+    """The error of ours that says what to do about an error of asyncpg or of the network."""
+    if isinstance(error, asyncpg.PostgresError):
+        return _of_server(error)
+    if isinstance(error, asyncpg.InterfaceError):
+        return _of_client(error)
+    if isinstance(error, TimeoutError):
+        return Unavailable("the database did not answer in time")
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return Unavailable(f"the database cannot be reached: {reason}")
+    return Fatal(f"unforeseen {type(error).__name__} from the database driver")
+
+
+def _of_server(error: asyncpg.PostgresError) -> IndexerError:
+    code = error.sqlstate or "?????"
+    text = f"{_first_line(error)} (SQLSTATE {code})"
+    if code == LOCK_NOT_AVAILABLE:
+        return Unavailable(
+            f"the database: {text}; another session holds the lock, probably a long query: "
+            "pg_stat_activity shows it, end it or wait"
+        )
+    if code in PASSING_CODES or code[:2] in PASSING_CLASSES:
+        return Unavailable(f"the database: {text}")
+    if code in MISTAKES:
+        return UserMistake(f"{MISTAKES[code]} — PostgreSQL: {text}")
+    if code[:2] == "23":
+        return Inconsistent(f"the database refused rows: {text}")
+    return Fatal(f"the database: {text}")
+
+
+def _of_client(error: asyncpg.InterfaceError) -> IndexerError:
+    text = _first_line(error)
+    if "clos" in text:  # "connection is closed", "pool is closing", "connection was closed in the middle …"
+        return Unavailable(f"the database connection is gone: {text}")
+    if isinstance(error, ValueError):
+        # Its text may repeat the value, and values are not ours to show.
+        return Fatal(f"a value does not fit its column ({type(error).__name__})")
+    return Fatal(f"the database driver was used wrongly: {text}")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let errors of the driver and the network leave the block as errors of ours.
+
+    Raises:
+        Unavailable, UserMistake, Inconsistent, Fatal: see `failure_of`.
+    """
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        raise failure_of(error) from error

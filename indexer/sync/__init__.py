@@ -1,0 +1,1 @@
+"""One block's journey: follow, backfill, reorg."""

@@ -1,0 +1,334 @@
+"""A chain, a node, a database and the real flow between them, driven one step at a time.
+
+Nothing here runs by itself: whoever drives the world decides when the chain moves, when the indexer takes
+a step, and when it loses its memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import asyncpg
+
+from indexer.core.abi import events_of_abi
+from indexer.core.batch import Decoder
+from indexer.core.errors import Inconsistent, Unavailable
+from indexer.core.model import Span
+from indexer.core.schema import tables_of_contract
+from indexer.core.source import filter_of
+from indexer.core.watched import WatchedContract
+from indexer.metrics import Metrics
+from indexer.rpc.address import EndpointAddress
+from indexer.rpc.node import Node
+from indexer.rpc.opening import open_node
+from indexer.store.catalog import register
+from indexer.store.database import Connection, Database, open_database
+from indexer.store.leadership import take_leadership
+from indexer.store.reading import State, read_state
+from indexer.store.writer import Writer
+from indexer.sync.backfill import Backfill, Wanted
+from indexer.sync.follow import Follower, Watching
+from indexer.sync.tally import Tally
+from tests.fixtures.fakechain import FakeChain
+from tests.fixtures.fakelogs import (
+    LATECOMER_ABI,
+    LATECOMER_ADDRESS,
+    LEDGER_ABI,
+    LEDGER_ADDRESSES,
+    REGISTRY_ABI,
+    REGISTRY_ADDRESS,
+    some_transactions,
+)
+from tests.fixtures.fakenode import FakeNode, serving
+from tests.fixtures.truth import assert_equal_to_chain
+from tests.fixtures.truth_expected import TrueContract
+
+LEDGER = TrueContract("Ledger", LEDGER_ADDRESSES, LEDGER_ABI)
+REGISTRY = TrueContract("Registry", (REGISTRY_ADDRESS,), REGISTRY_ABI, start_block=3)
+LATECOMER = TrueContract("Latecomer", (LATECOMER_ADDRESS,), LATECOMER_ABI)
+
+#: Steps after which an indexer that still has something to do is going round in circles.
+MOST_STEPS = 200
+#: What the flow itself would try again.
+PASSING = (Unavailable, Inconsistent)
+
+
+class Cut(asyncio.CancelledError):  # noqa: N818 - a cancellation, not an error
+    """The process was told to stop here."""
+
+
+@dataclass(slots=True)
+class Indexer:
+    """What the process holds in memory while it runs."""
+
+    follower: Follower
+    backfill: Backfill
+    node: Node
+    database: Database
+
+
+class World:
+    """The chain and what the indexer makes of it."""
+
+    def __init__(self, database_url: str, *, confirmations: int | None = None) -> None:
+        """
+        Args:
+            confirmations: the node does not know the tag `finalized`; blocks this far below the head are final.
+        """
+        self.chain = FakeChain()
+        self.node = FakeNode(self.chain)
+        self.node.knows_finality = confirmations is None
+        #: Shows the branch that the database is on, which may not be the chain's any more.
+        self._memory = FakeNode(self.chain)
+        self._confirmations = confirmations or 0
+        self._database_url = database_url
+        self._contracts = [LEDGER, REGISTRY]
+        self._stack = AsyncExitStack()
+        self._running = AsyncExitStack()
+        self._indexer: Indexer | None = None
+        #: Where the next writing transaction is interrupted: before or after its commit.
+        self._cut: str | None = None
+
+    async def __aenter__(self) -> World:
+        self.url = await self._stack.enter_async_context(serving(self.node))
+        self._memory_url = await self._stack.enter_async_context(serving(self._memory))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.crash()
+        await self._stack.aclose()
+
+    def mine(self, blocks: int, seed: int, *, transactions: int = 2) -> None:
+        """Put so many blocks on the head, their transactions chosen by the seed."""
+        random = Random(seed)
+        for _ in range(blocks):
+            self.chain.mine(some_transactions(random, random.randrange(transactions + 1)))
+
+    def reorg(self, depth: int, length: int, seed: int, *, transactions: int = 2) -> None:
+        """Replace so many of the newest blocks by so many others; some transactions are on both branches."""
+        random = Random(seed)
+        deepest = self.chain.head.number - self.final_number
+        depth = min(depth, deepest)
+        old = [each for block in self.chain.blocks[len(self.chain.blocks) - depth :] for each in block.transactions]
+        branch = []
+        for _ in range(length):
+            kept = tuple(each for each in old if random.random() < 0.3)
+            old = [each for each in old if each not in kept]
+            branch.append((*kept, *some_transactions(random, random.randrange(transactions + 1))))
+        self.chain.reorg(depth, branch)
+
+    @property
+    def final_number(self) -> int:
+        """The highest block that may not be replaced any more."""
+        return max(self.chain.finalized, self._seen_final)
+
+    _seen_final = 0
+
+    def finalize(self, below_head: int = 0) -> None:
+        """Call the block so far below the head final."""
+        self.chain.finalize(self.chain.head.number - below_head)
+
+    def watch(self, contract: TrueContract) -> None:
+        """Add a contract to the configuration, which is read at the next start."""
+        if contract not in self._contracts:
+            self._contracts.append(contract)
+
+    def after(self, requests: int, happening: Callable[[], None]) -> None:
+        """Let something happen to the chain just before that many more requests have been answered."""
+        remaining = requests
+
+        def count(method: str, params: list[Any]) -> None:
+            nonlocal remaining
+            remaining -= 1
+            if remaining == 0:
+                happening()
+
+        self.node.before = count
+
+    def cut_next_commit(self, where: str) -> None:
+        """Interrupt the next writing transaction: ``before``, ``during`` or ``after`` its commit."""
+        self._cut = where
+
+    async def crash(self) -> None:
+        """Forget everything that is not in the database."""
+        self._indexer = None
+        running, self._running = self._running, AsyncExitStack()
+        await running.aclose()
+
+    async def indexer(self) -> Indexer:
+        """The running indexer, started if it is not."""
+        if self._indexer is None:
+            try:
+                self._indexer = await self._start()
+            except BaseException:
+                await self.crash()
+                raise
+        return self._indexer
+
+    async def _start(self) -> Indexer:
+        database = await open_database(self._database_url, max_connections=4)
+        self._running.push_async_callback(database.close)
+        self._interrupt_commits(database)
+        leadership = await take_leadership(database)
+        assert leadership is not None
+        self._running.callback(leadership.release)
+        writer = Writer(database, leadership.epoch)
+        node = await self._running.enter_async_context(open_node([EndpointAddress("node", self.url)]))
+        registered = await register(
+            writer,
+            [_watched(contract) for contract in self._contracts],
+            chain_id=await node.chain_id(),
+            genesis_hash=await node.genesis_hash(),
+        )
+        starts = {address: each.start_block for each in self._contracts for address in each.addresses}
+        wanted = Wanted(
+            registered.sources,
+            registered.transaction_sources,
+            {each: starts[address] for address, each in registered.transaction_sources.items()},
+        )
+        metrics = Metrics("test")
+        tally = Tally(registered.sources, metrics)
+
+        async def state() -> State:
+            return await read_state(database)
+
+        watching = Watching(
+            filter_of(registered.sources), frozenset(registered.transaction_sources), transactions=True
+        )
+        follower = Follower(
+            node,
+            writer,
+            state,
+            Decoder(registered.sources),
+            watching,
+            metrics,
+            tally,
+            confirmations=self._confirmations,
+            max_reorg_depth=128,
+        )
+        backfill = Backfill(node, writer, state, wanted, metrics, tally, workers=2, max_range_blocks=5)
+        await follower.reconcile(await node.head())
+        return Indexer(follower, backfill, node, database)
+
+    def _interrupt_commits(self, database: Database) -> None:
+        """Let `cut_next_commit` have its effect on this pool."""
+        original = database.transaction
+
+        @asynccontextmanager
+        async def transaction(**options: Any) -> AsyncIterator[Connection]:
+            cut = None
+            async with original(**options) as connection:
+                yield connection
+                # Reading transactions say how isolated they want to be.
+                if "isolation" in options:
+                    return
+                cut, self._cut = self._cut, None
+                if cut == "before":
+                    raise Cut
+                if cut == "during":
+                    task = asyncio.current_task()
+                    assert task is not None
+                    # Thrown where the answer to the commit is awaited: it may be carried out or not.
+                    task.cancel()
+            if cut == "after":
+                raise Cut
+
+        database.transaction = transaction  # type: ignore[method-assign]
+
+    async def step(self) -> bool:
+        """One step of the tail; whether there is more to do. A failure that passes is nothing to do."""
+        return bool(await self._tried(self._step))
+
+    async def _step(self) -> bool:
+        indexer = await self.indexer()
+        return await indexer.follower.step(await indexer.node.head())
+
+    async def follow(self) -> None:
+        """Steps until there is nothing more to do for this head."""
+        for _ in range(MOST_STEPS):
+            if not await self.step():
+                return
+        raise AssertionError(f"the tail was not done after {MOST_STEPS} steps")
+
+    async def fill(self) -> None:
+        """Fill what is missing among the blocks known to be final."""
+        await self._tried(self._fill)
+
+    async def _fill(self) -> None:
+        await (await self.indexer()).backfill.fill_final()
+
+    async def _tried(self, act: Callable[[], Any]) -> object:
+        """What came of it; None after a failure that passes or an interruption, as in a process that goes on."""
+        # A task of its own, so that a cancellation ends it and not the test.
+        task = asyncio.ensure_future(act())
+        try:
+            result = await task
+        except (*PASSING, Cut):
+            return None
+        except asyncio.CancelledError:
+            return None
+        finally:
+            await self._remember_finality()
+        return result
+
+    async def _remember_finality(self) -> None:
+        """Without the tag, what the indexer once took for final must stay: deeper reorgs are another story."""
+        if self._indexer is not None and not self.node.knows_finality:
+            finalized = (await read_state(self._indexer.database)).finalized
+            self._seen_final = max(self._seen_final, finalized.number if finalized else 0)
+
+    async def covered_rows(self) -> int:
+        """How many events are in the database."""
+        return int(await self._ask("select count(*) from indexer.event"))
+
+    async def reorg_depths(self) -> list[int]:
+        """The depths of all reorgs in the journal, oldest first."""
+        return list(await self._ask("select array_agg(depth order by id) from indexer.reorg") or [])
+
+    async def _ask(self, query: str) -> Any:
+        connection = await asyncpg.connect(self._database_url)
+        try:
+            return await connection.fetchval(query)
+        finally:
+            await connection.close()
+
+    async def look(self) -> None:
+        """What the database claims to have must be right at any moment, on the branch that it is on."""
+        await self.indexer()
+        assert self._indexer is not None
+        cursor = (await read_state(self._indexer.database)).cursor
+        if cursor is None:
+            return
+        branch = [self.chain.by_hash[cursor.hash]]
+        while branch[-1].number:
+            branch.append(self.chain.by_hash[branch[-1].parent_hash])
+        remembered = FakeChain()
+        remembered.blocks = branch[::-1]
+        self._memory.chain = remembered
+        await assert_equal_to_chain(self._database_url, self._memory_url, self._contracts, complete=False)
+
+    async def settle(self) -> int:
+        """Bring everything to rest and compare it with the chain; how many events there are."""
+        self.node.behind = 0
+        self.node.answers_instead.clear()
+        self.node.before = lambda method, params: None
+        self._cut = None
+        # A chain that only went back is contradicted by its next block.
+        self.mine(1, seed=0)
+        for final in (3, 0):
+            self.finalize(below_head=final)
+            await self.follow()
+            await self.fill()
+        return await assert_equal_to_chain(self._database_url, self.url, self._contracts)
+
+
+def _watched(contract: TrueContract) -> WatchedContract:
+    events = events_of_abi(contract.abi)
+    tables = tables_of_contract(contract.name, events)
+    return WatchedContract(contract.name, contract.addresses, tables, contract.start_block, transactions=True)
+

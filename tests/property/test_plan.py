@@ -1,0 +1,104 @@
+"""The planner against a naive model over sets of block numbers."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from indexer.core.errors import TooMuch
+from indexer.core.model import Span
+from indexer.core.plan import Piece, RangeSize, Worklist, merge_gaps, missing, narrower
+
+spans = st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda pair: Span(pair[0], pair[0] + pair[1]))
+
+
+def numbers(each: Span) -> set[int]:
+    return set(range(each.first, each.last + 1))
+
+
+@given(spans, st.lists(spans, max_size=6))
+def test_missing_is_what_is_wanted_and_not_covered(wanted: Span, covered: list[Span]) -> None:
+    gaps = missing(wanted, covered)
+    expected = numbers(wanted) - set().union(*map(numbers, covered)) if covered else numbers(wanted)
+    assert sorted(n for gap in gaps for n in numbers(gap)) == sorted(expected)
+    assert all(left.last + 1 < right.first for left, right in zip(gaps, gaps[1:], strict=False))
+
+
+@given(st.dictionaries(st.integers(1, 5), st.lists(spans, max_size=4), max_size=5))
+def test_merged_gaps_ask_for_every_missing_block_once_and_for_no_other(raw: dict[int, list[Span]]) -> None:
+    gaps = {each: missing(Span(0, 100), missing(Span(0, 100), spans)) for each, spans in raw.items()}
+    pieces = merge_gaps(gaps)
+    asked = [(source, n) for piece in pieces for source in piece.source_ids for n in numbers(piece.span)]
+    assert sorted(asked) == sorted(
+        (each, n) for each, found in gaps.items() for gap in found for n in numbers(gap)
+    )
+    assert all(left.span.last < right.span.first for left, right in zip(pieces, pieces[1:], strict=False))
+
+
+def test_sources_that_miss_the_same_blocks_share_one_request() -> None:
+    gap = [Span(0, 99)]
+    assert merge_gaps({1: gap, 2: gap, 3: [Span(50, 99)]}) == [
+        Piece(Span(0, 49), frozenset({1, 2})),
+        Piece(Span(50, 99), frozenset({1, 2, 3})),
+    ]
+
+
+@given(
+    st.lists(spans, min_size=1, max_size=4),
+    st.lists(st.integers(1, 30), min_size=1, max_size=200),
+    st.randoms(),
+)
+@settings(deadline=None)
+def test_a_worklist_gives_every_block_once_however_it_is_cut_and_refused(
+    raw: list[Span], sizes: list[int], random: object
+) -> None:
+    pieces = merge_gaps({1: missing(Span(0, 100), missing(Span(0, 100), raw))})
+    worklist, taken, refused = Worklist(pieces), [], 0
+    for size in [*sizes, *[5] * 200]:
+        piece = worklist.take(size)
+        if piece is None:
+            break
+        assert len(piece.span) <= size
+        if refused < 20 and len(piece.span) > 1:
+            worklist.put_back(piece)
+            refused += 1
+            continue
+        taken += sorted(numbers(piece.span))
+    assert taken == sorted(n for piece in pieces for n in numbers(piece.span))
+    assert not worklist
+    assert worklist.blocks == 0
+
+
+@given(st.integers(1, 5_000), st.integers(1, 50_000))
+def test_a_refused_range_is_never_asked_again_at_the_same_size(cap: int, first: int) -> None:
+    size, asked = RangeSize(blocks=first), []
+    for _ in range(80):
+        blocks = size.blocks
+        assert blocks >= 1
+        asked.append(blocks)
+        span = Span(0, blocks - 1)
+        if blocks > cap:
+            size.refused(span, TooMuch(f"range limited to {cap}", blocks=cap))
+        else:
+            size.answered(span, 0)
+    assert sum(blocks > cap for blocks in asked) <= 1
+    assert asked[-1] == cap or cap > size.ceiling
+
+
+@given(st.integers(2, 100_000))
+def test_without_a_hint_a_refused_range_is_halved(blocks: int) -> None:
+    assert narrower(Span(0, blocks - 1), TooMuch("too large")) == blocks // 2
+
+
+def test_dense_answers_shrink_the_range_towards_the_target_and_sparse_ones_let_it_grow() -> None:
+    size = RangeSize(blocks=2_000, target_logs=20_000)
+    size.answered(Span(0, 1_999), 1_000_000)
+    assert size.blocks == 40
+    size.answered(Span(0, 39), 20_000)
+    assert size.blocks == 40
+    size.answered(Span(0, 39), 0)
+    assert size.blocks == 80
+
+
+def test_a_short_range_at_the_end_of_a_gap_teaches_nothing() -> None:
+    size = RangeSize(blocks=2_000)
+    size.answered(Span(0, 2), 5)
+    assert size.blocks == 2_000
