@@ -69,7 +69,8 @@ async def run_all(logs: int, runs: int) -> list[Run]:
                 _CONFIGURATION.format(chain_id=CHAIN_ID, rpc=node, token=TOKEN)
             )
             for number in range(runs):
-                done.append(await _one(server, f"bench_{number}", directory / "indexer.toml", last, batches))
+                run = await _one(server, f"bench_{number}", directory / "indexer.toml", last, batches)
+                done.append(run)
     return done
 
 

@@ -37,11 +37,16 @@ class Chain:
     headers: tuple[bytes, ...]
     #: The JSON of each block's logs, joined by commas.
     logs: tuple[bytes, ...]
-    log_count: int
+    #: How many of them there are in each block and all before it.
+    counts: tuple[int, ...]
 
     @property
     def last(self) -> int:
         return len(self.headers) - 1
+
+    def count(self, first: int, last: int) -> int:
+        """How many logs the blocks first..last have."""
+        return self.counts[last] - (self.counts[first - 1] if first else 0)
 
     def range_logs(self, first: int, last: int) -> bytes:
         """The answer to `eth_getLogs` for the blocks first..last."""
@@ -52,7 +57,7 @@ def make_chain(log_count: int, seed: int = 1) -> Chain:
     """A chain with so many transfers, the same one for the same seed."""
     chance = random.Random(seed)
     holders = [keccak256(b"holder %d" % number)[12:].hex() for number in range(HOLDERS)]
-    headers, logs, left = [_header(0)], [b""], log_count
+    headers, logs, counts, left = [_header(0)], [b""], [0], log_count
     while left:
         number = len(headers)
         # Not always the same: an answer of a round number of logs looks like one that was cut off.
@@ -60,7 +65,8 @@ def make_chain(log_count: int, seed: int = 1) -> Chain:
         headers.append(_header(number))
         logs.append(",".join(_log(number, index, holders, chance) for index in range(count)).encode())
         left -= count
-    return Chain(tuple(headers), tuple(logs), log_count)
+        counts.append(log_count - left)
+    return Chain(tuple(headers), tuple(logs), tuple(counts))
 
 
 def _hash(number: int) -> str:

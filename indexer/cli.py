@@ -135,6 +135,11 @@ def parser() -> argparse.ArgumentParser:
         "Apply migrations and create the configured contracts' tables. `indexer run` does it too."
     )
 
+    _dev(commands)
+    return root
+
+
+def _dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     dev = commands.add_parser(
         "dev",
         help="a local chain with contracts and traffic, and the indexer on it",
@@ -174,7 +179,6 @@ def parser() -> argparse.ArgumentParser:
     dev.add_argument(
         "--database", metavar="URL", help="use this database (default: embedded, started anew each time)"
     )
-    return root
 
 
 def _command(
@@ -196,27 +200,29 @@ def _json(command: argparse.ArgumentParser) -> None:
 
 
 def _block(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{number} is not a block number; the first block is 0")
-    return number
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text} is not a block number: a decimal number from 0 on")
+    return int(text)
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"{number} is not a port (0 to 65535)")
-    return number
+    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text} is not a port: a number from 0 to 65535")
+    return int(text)
 
 
 def _positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return number
 
 
 async def run_command(options: argparse.Namespace, redact: Redactor) -> int:
+    """Index until told to stop."""
     from indexer import app
 
     await app.run(_settings(options, redact), redact)
@@ -224,6 +230,7 @@ async def run_command(options: argparse.Namespace, redact: Redactor) -> int:
 
 
 async def backfill_command(options: argparse.Namespace, redact: Redactor) -> int:
+    """Fill a range of blocks once."""
     from indexer import once
 
     contracts = frozenset(options.contract) if options.contract else None
@@ -238,30 +245,35 @@ async def backfill_command(options: argparse.Namespace, redact: Redactor) -> int
 
 
 async def status_command(options: argparse.Namespace, redact: Redactor) -> int:
+    """Show how far the database is."""
     from indexer import status
 
     return await status.show(_settings(options, redact), redact, as_json=options.json)
 
 
 async def check_command(options: argparse.Namespace, redact: Redactor) -> int:
+    """Look for what would keep the indexer from working."""
     from indexer import check
 
     return await check.show(_settings(options, redact), redact, as_json=options.json)
 
 
 async def schema_command(options: argparse.Namespace, redact: Redactor) -> int:
+    """Print the SQL of the configured contracts' tables."""
     from indexer import once
 
     return once.print_schema(_settings(options, redact))
 
 
 async def migrate_command(options: argparse.Namespace, redact: Redactor) -> int:
+    """Bring the database to this version's schema."""
     from indexer import once
 
     return await once.migrate_all(_settings(options, redact), redact)
 
 
 async def dev_command(options: argparse.Namespace, redact: Redactor) -> int:
+    """Run a local chain, and index it."""
     from indexer import develop
 
     return await develop.run(options, redact)

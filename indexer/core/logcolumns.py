@@ -64,6 +64,10 @@ class BlockColumns:
     times: dict[int, int]
 
 
+#: The indexes that occur in nearly every block.
+_SMALL = {hex(number): number for number in range(4096)}
+
+
 class _Quantities(dict[str, int]):
     """Hexadecimal quantities by their text; few are distinct, so most are looked up and not parsed."""
 
@@ -72,7 +76,10 @@ class _Quantities(dict[str, int]):
         self._largest = largest
 
     def __missing__(self, text: str) -> int:
-        value = self[text] = quantity(text, self._what, self._largest)
+        value = _SMALL.get(text)
+        if value is None:
+            value = quantity(text, self._what, self._largest)
+        self[text] = value
         return value
 
 

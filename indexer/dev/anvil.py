@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import tempfile
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,6 +86,7 @@ class Anvil:
         self._port = port
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._last_lines: deque[bytes] = deque(maxlen=12)
         self._flags = [
             *("--chain-id", str(chain_id), "--hardfork", "cancun"),
@@ -123,24 +125,17 @@ class Anvil:
         """Start the process and wait until it answers.
 
         Raises:
-            UserMistake: there is no Anvil.
+            UserMistake: there is no Anvil, or the port is taken.
             Fatal: it ended or did not listen in time; its last words are in the message.
         """
         if self._process is not None:
             raise Fatal(f"Anvil runs already, as process {self._process.pid}")
-        self._process = await asyncio.create_subprocess_exec(
-            *_ending_with_us(),
-            str(find_anvil()),
-            "--port",
-            str(self._port),
-            *self._flags,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        found = find_anvil()
+        # Anvil makes a folder at each start and leaves it behind, by default below the home.
+        self._folder = tempfile.TemporaryDirectory(prefix="anvil-", ignore_cleanup_errors=True)
         try:
             async with asyncio.timeout(START_SECONDS):
+                self._process = await self._launch(found, self._folder.name)
                 self._port = await self._read_port(self._process)
                 self._reader = asyncio.create_task(self._read_on(self._process), name="anvil's output")
                 async with Chain(self.url) as chain:
@@ -148,6 +143,9 @@ class Anvil:
         except TimeoutError as error:
             await self.stop()
             raise Fatal(f"Anvil did not answer within {START_SECONDS:.0f} s: {self._last_words()}") from error
+        except OSError as error:
+            await self.stop()
+            raise UserMistake(f"the Anvil that was found cannot be run: {error.strerror}") from error
         except BaseException:
             await self.stop()
             raise
@@ -156,21 +154,15 @@ class Anvil:
         """End the process, if it runs, and wait for its end."""
         process, self._process = self._process, None
         reader, self._reader = self._reader, None
-        if process is None:
-            return
+        folder, self._folder = self._folder, None
         try:
-            _signal(process, signal.SIGTERM)
-            _signal(process, signal.SIGCONT)
-            async with asyncio.timeout(STOP_SECONDS):
-                await process.wait()
-        except TimeoutError:
-            pass
-        finally:
-            if process.returncode is None:
-                _signal(process, signal.SIGKILL)
-                await process.wait()
+            if process is not None:
+                await _end(process)
             if reader is not None:
                 await reader
+        finally:
+            if folder is not None:
+                folder.cleanup()
 
     def pause(self) -> None:
         """Freeze the process: connections stay open and nothing is answered."""
@@ -194,6 +186,16 @@ class Anvil:
             raise Fatal("Anvil does not run")
         return self._process
 
+    async def _launch(self, found: Path, folder: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(*_ending_with_us(), str(found), "--port", str(self._port), "--cache-path", folder),
+            *self._flags,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+
     async def _read_port(self, process: asyncio.subprocess.Process) -> int:
         """The port from the line in which Anvil says that it listens."""
         assert process.stdout is not None
@@ -201,7 +203,10 @@ class Anvil:
             self._last_lines.append(line)
             if found := LISTENING.match(line):
                 return int(found[1])
-        raise Fatal(f"Anvil ended with {await process.wait()}: {self._last_words()}")
+        words = self._last_words()
+        if "Address already in use" in words:
+            raise UserMistake(f"port {self._port} is taken: choose another for the development chain, or 0")
+        raise Fatal(f"Anvil ended with {await process.wait()}: {words}")
 
     async def _read_on(self, process: asyncio.subprocess.Process) -> None:
         """Empty the pipe until the end, or a full pipe would stop the process."""
@@ -211,6 +216,21 @@ class Anvil:
 
     def _last_words(self) -> str:
         return b"".join(self._last_lines).decode("utf-8", "replace").strip() or "it said nothing"
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask the process to end, make it when it does not, and wait for its end."""
+    try:
+        _signal(process, signal.SIGTERM)
+        _signal(process, signal.SIGCONT)
+        async with asyncio.timeout(STOP_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        pass
+    finally:
+        if process.returncode is None:
+            _signal(process, signal.SIGKILL)
+            await process.wait()
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
+from indexer.core import errors
 from indexer.core.errors import IndexerError
 from indexer.core.malformed import REASONS
 
@@ -40,14 +40,20 @@ UNDECODED_REASONS = REASONS
 UNEXPECTED = "unexpected"
 
 
-def _names(error: type[IndexerError]) -> Iterator[str]:
-    yield re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower()
-    for kind in error.__subclasses__():
-        yield from _names(kind)
+def _snake(error: type[BaseException]) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower()
 
 
-#: The classes of `indexer.core.errors` in snake case, and `unexpected`.
-ERROR_TYPES = frozenset(_names(IndexerError)) | {UNEXPECTED}
+#: The classes of `indexer.core.errors` in snake case, and `unexpected`. Their subclasses elsewhere count as the
+#: class they refine: which of those exist depends on what happens to be imported.
+ERROR_TYPES = frozenset(
+    {
+        _snake(each)
+        for each in vars(errors).values()
+        if isinstance(each, type) and issubclass(each, IndexerError)
+    }
+    | {UNEXPECTED}
+)
 
 
 def error_type(error: BaseException | str) -> str:
@@ -55,10 +61,8 @@ def error_type(error: BaseException | str) -> str:
     if isinstance(error, str):
         return error if error in ERROR_TYPES else UNEXPECTED
     for kind in type(error).__mro__:
-        if issubclass(kind, IndexerError):
-            name = next(_names(kind))
-            if name in ERROR_TYPES:
-                return name
+        if _snake(kind) in ERROR_TYPES and kind.__module__ == errors.__name__:
+            return _snake(kind)
     return UNEXPECTED
 
 

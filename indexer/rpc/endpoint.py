@@ -44,7 +44,7 @@ _SAMPLES = 20
 _SHOWN = 200  # characters of each
 _NUMBERS = re.compile("0x[0-9a-fA-F]+|[0-9]+")
 #: Failures of single calls in a batch that are worth asking again when others of it were answered.
-_PASSING = (RateLimited, Refused, Unrecognised)
+_PASSING = (RateLimited, Refused)
 
 
 class Endpoint:

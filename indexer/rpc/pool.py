@@ -108,8 +108,9 @@ class Pool:
             stop=stop_before_delay(self._total),
             reraise=True,
         )
+        limit = asyncio.timeout(self._total)
         try:
-            async with asyncio.timeout(self._total) as limit:
+            async with limit:
                 return await attempts(self._attempt, question, tour)
         except TimeoutError as error:
             if not limit.expired():

@@ -54,6 +54,7 @@ class Transport(Protocol):
             Disconnected, TimedOut, Garbled: there is none.
             TooLarge: it has more bytes than are allowed.
         """
+        ...
 
     async def close(self) -> None:
         """Let go of all connections."""

@@ -175,7 +175,7 @@ async def connect(
             heartbeat=_HEARTBEAT_SECONDS,
             max_msg_size=timing.response_bytes,
             # Waiting for the other side's goodbye would hold up our own end.
-            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+            timeout=aiohttp.ClientWSTimeout(ws_close=1.0),  # pyright: ignore[reportCallIssue]
         )
 
 

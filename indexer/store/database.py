@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
@@ -90,7 +90,9 @@ class Database:
             with translated():
                 yield connection
         except BaseException:
-            connection.terminate()
+            # Refused where the pool saw the connection break, and took it back, before we did.
+            with suppress(asyncpg.InterfaceError):
+                connection.terminate()
             raise
         finally:
             with translated():
@@ -156,7 +158,8 @@ async def open_database(
     try:
         pool = asyncpg.create_pool(
             url,
-            min_size=1,
+            # A pool that keeps a minimum open reconnects in the background and reports it to nobody.
+            min_size=0,
             max_size=max_connections,
             timeout=timeouts.connect,
             # The server's own time-out comes first and leaves a clearer message.

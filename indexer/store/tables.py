@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from indexer.core.ddl import hex_view_ddl, table_ddl
 from indexer.core.errors import UserMistake
@@ -19,6 +19,15 @@ COLUMNS_OF_TABLES = """
         and attnum > 0 and not attisdropped
     group by 1, 2
 """
+
+
+#: Types that PostgreSQL's catalogue writes differently from the DDL.
+CATALOGUE_NAMES: Mapping[str, str] = {
+    "int8": "bigint",
+    "int4": "integer",
+    "bool": "boolean",
+    "timestamptz": "timestamp with time zone",
+}
 
 
 async def make_tables(
@@ -60,4 +69,4 @@ async def make_tables(
 def _columns(table: TableSpec) -> list[str]:
     """The columns as PostgreSQL's catalogue writes them."""
     pairs = [*FIXED_COLUMN_TYPES.items(), *((column.name, column.pg_type) for column in table.columns)]
-    return [f"{name} {pg_type.replace('timestamptz', 'timestamp with time zone')}" for name, pg_type in pairs]
+    return [f"{name} {CATALOGUE_NAMES.get(pg_type, pg_type)}" for name, pg_type in pairs]

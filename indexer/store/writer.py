@@ -36,8 +36,9 @@ class Writer:
     """Writes for one chain, as long as nobody with a higher epoch does.
 
     Each method is one transaction. When it raises, nothing of it was kept, with one exception that no
-    database can spare us: a commit that was cancelled, or whose answer was lost, may have happened. So
-    after any error read the state again before the next call.
+    database can spare us: a commit that was cancelled, or whose answer was lost, may have happened, or may
+    happen a moment later. So after any error read the state again before the next call; should a late commit
+    come in between, the next call finds another cursor or coverage than it expects and writes nothing.
 
     Every method may raise:
         LostLeadership: another writer took over.

@@ -98,6 +98,27 @@ async def test_a_wrong_option_is_told_in_anvils_own_words() -> None:
         await Anvil(arguments=["--no-such-option"]).start()
 
 
+async def test_a_taken_port_is_a_mistake_that_names_it(anvil: Anvil) -> None:
+    with pytest.raises(UserMistake, match=f"port {anvil.port} is taken"):
+        await Anvil(port=anvil.port).start()
+
+
+async def test_nothing_is_left_behind_in_the_home(
+    anvil_factory: AnvilFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir()
+    scratch.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    anvil = await anvil_factory()
+    async with Chain(anvil.url) as chain:
+        await chain.mine(2000)
+    await anvil.stop()
+    assert not list(home.rglob("*"))
+    assert not list(scratch.rglob("*"))
+
+
 def test_a_missing_program_is_a_mistake_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -106,6 +127,18 @@ def test_a_missing_program_is_a_mistake_with_its_remedy(
     monkeypatch.setattr(supervisor, "PROJECT", tmp_path)
     with pytest.raises(UserMistake, match="npm ci"):
         find_anvil()
+
+
+async def test_a_file_that_is_no_program_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken = tmp_path / "anvil"
+    broken.write_bytes(b"\0 not a program")
+    broken.chmod(0o755)
+    monkeypatch.setenv("ANVIL", str(broken))
+    monkeypatch.setattr(supervisor, "_ending_with_us", tuple)
+    with pytest.raises(UserMistake, match="cannot be run: Exec format error"):
+        await Anvil().start()
 
 
 def test_the_variable_names_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

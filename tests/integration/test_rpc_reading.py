@@ -125,7 +125,7 @@ async def test_an_unknown_error_narrows_and_is_counted() -> None:
 
 
 async def test_a_time_out_narrows_until_the_endpoint_looks_dead() -> None:
-    timing = Timing(request_seconds=1.0, retry_total_seconds=2.5)
+    timing = Timing(request_seconds=0.5, retry_total_seconds=1.0)
     async with fault_node(story(9)) as node, open_node([address_of(node)], timing=timing) as ours:
         await ours.chain_id()
         node.fault(Hang())

@@ -35,7 +35,7 @@ async def the_tip_is_replaced_at_the_same_height(world: World) -> None:
     world.reorg(depth=1, length=1, seed=4, transactions=4)
     await world.follow()
     await world.look()
-    assert await world.reorg_depths() == [1]
+    await world.expect_reorgs([1])
     await world.settle()
 
 
@@ -47,7 +47,7 @@ async def a_longer_branch_wins_while_the_indexer_is_down(world: World) -> None:
     world.reorg(depth=4, length=9, seed=6, transactions=4)
     await world.follow()
     await world.look()
-    assert await world.reorg_depths() == [4]
+    await world.expect_reorgs([4])
     await world.settle()
 
 
@@ -58,7 +58,7 @@ async def a_longer_branch_wins_between_two_looks(world: World) -> None:
     world.reorg(depth=3, length=7, seed=7, transactions=4)
     await world.follow()
     await world.look()
-    assert await world.reorg_depths() == [3]
+    await world.expect_reorgs([3])
     await world.settle()
 
 
@@ -69,7 +69,7 @@ async def a_shorter_branch_of_empty_blocks_wins(world: World) -> None:
     world.reorg(depth=5, length=2, seed=9, transactions=0)
     await world.follow()
     await world.look()
-    assert await world.reorg_depths() == [5]
+    await world.expect_reorgs([5])
     await world.settle()
 
 
@@ -79,7 +79,7 @@ async def everything_above_the_genesis_block_is_replaced(world: World) -> None:
     world.reorg(depth=4, length=5, seed=11, transactions=4)
     await world.follow()
     await world.look()
-    assert await world.reorg_depths() == [4]
+    await world.expect_reorgs([4])
     await world.settle()
 
 

@@ -7,7 +7,7 @@ a step, and when it loses its memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -16,24 +16,20 @@ from typing import Any
 import asyncpg
 
 from indexer.core.abi import events_of_abi
-from indexer.core.batch import Decoder
 from indexer.core.errors import Inconsistent, Unavailable
-from indexer.core.model import Span
 from indexer.core.schema import tables_of_contract
-from indexer.core.source import filter_of
 from indexer.core.watched import WatchedContract
 from indexer.metrics import Metrics
+from indexer.parts import Flow
 from indexer.rpc.address import EndpointAddress
 from indexer.rpc.node import Node
 from indexer.rpc.opening import open_node
+from indexer.settings import BackfillSettings, ChainSettings, Settings
 from indexer.store.catalog import register
 from indexer.store.database import Connection, Database, open_database
 from indexer.store.leadership import take_leadership
-from indexer.store.reading import State, read_state
+from indexer.store.reading import read_state
 from indexer.store.writer import Writer
-from indexer.sync.backfill import Backfill, Wanted
-from indexer.sync.follow import Follower, Watching
-from indexer.sync.tally import Tally
 from tests.fixtures.fakechain import FakeChain
 from tests.fixtures.fakelogs import (
     LATECOMER_ABI,
@@ -58,7 +54,7 @@ MOST_STEPS = 200
 PASSING = (Unavailable, Inconsistent)
 
 
-class Cut(asyncio.CancelledError):  # noqa: N818 - a cancellation, not an error
+class Cut(asyncio.CancelledError):
     """The process was told to stop here."""
 
 
@@ -66,8 +62,7 @@ class Cut(asyncio.CancelledError):  # noqa: N818 - a cancellation, not an error
 class Indexer:
     """What the process holds in memory while it runs."""
 
-    follower: Follower
-    backfill: Backfill
+    flow: Flow
     node: Node
     database: Database
 
@@ -85,12 +80,18 @@ class World:
         self.node.knows_finality = confirmations is None
         #: Shows the branch that the database is on, which may not be the chain's any more.
         self._memory = FakeNode(self.chain)
-        self._confirmations = confirmations or 0
+        self._settings = Settings(
+            ChainSettings(id=None, name=None, rpc=(), confirmations=confirmations or 0),
+            contracts=(),
+            backfill=BackfillSettings(parallel=2, max_range_blocks=5),
+        )
         self._database_url = database_url
         self._contracts = [LEDGER, REGISTRY]
         self._stack = AsyncExitStack()
         self._running = AsyncExitStack()
         self._indexer: Indexer | None = None
+        #: The last failure that passes, in words.
+        self._failure = "none"
         #: Where the next writing transaction is interrupted: before or after its commit.
         self._cut: str | None = None
 
@@ -114,7 +115,11 @@ class World:
         random = Random(seed)
         deepest = self.chain.head.number - self.final_number
         depth = min(depth, deepest)
-        old = [each for block in self.chain.blocks[len(self.chain.blocks) - depth :] for each in block.transactions]
+        old = [
+            each
+            for block in self.chain.blocks[len(self.chain.blocks) - depth :]
+            for each in block.transactions
+        ]
         branch = []
         for _ in range(length):
             kept = tuple(each for each in old if random.random() < 0.3)
@@ -179,41 +184,15 @@ class World:
         self._running.callback(leadership.release)
         writer = Writer(database, leadership.epoch)
         node = await self._running.enter_async_context(open_node([EndpointAddress("node", self.url)]))
+        contracts = tuple(_watched(contract) for contract in self._contracts)
         registered = await register(
             writer,
-            [_watched(contract) for contract in self._contracts],
+            contracts,
             chain_id=await node.chain_id(),
             genesis_hash=await node.genesis_hash(),
         )
-        starts = {address: each.start_block for each in self._contracts for address in each.addresses}
-        wanted = Wanted(
-            registered.sources,
-            registered.transaction_sources,
-            {each: starts[address] for address, each in registered.transaction_sources.items()},
-        )
-        metrics = Metrics("test")
-        tally = Tally(registered.sources, metrics)
-
-        async def state() -> State:
-            return await read_state(database)
-
-        watching = Watching(
-            filter_of(registered.sources), frozenset(registered.transaction_sources), transactions=True
-        )
-        follower = Follower(
-            node,
-            writer,
-            state,
-            Decoder(registered.sources),
-            watching,
-            metrics,
-            tally,
-            confirmations=self._confirmations,
-            max_reorg_depth=128,
-        )
-        backfill = Backfill(node, writer, state, wanted, metrics, tally, workers=2, max_range_blocks=5)
-        await follower.reconcile(await node.head())
-        return Indexer(follower, backfill, node, database)
+        flow = Flow(self._settings, node, database, writer, contracts, registered, Metrics("test"))
+        return Indexer(flow, node, database)
 
     def _interrupt_commits(self, database: Database) -> None:
         """Let `cut_next_commit` have its effect on this pool."""
@@ -246,7 +225,7 @@ class World:
 
     async def _step(self) -> bool:
         indexer = await self.indexer()
-        return await indexer.follower.step(await indexer.node.head())
+        return await indexer.flow.follower.step(await indexer.node.head())
 
     async def follow(self) -> None:
         """Steps until there is nothing more to do for this head."""
@@ -260,7 +239,7 @@ class World:
         await self._tried(self._fill)
 
     async def _fill(self) -> None:
-        await (await self.indexer()).backfill.fill_final()
+        await (await self.indexer()).flow.backfill.fill_final()
 
     async def _tried(self, act: Callable[[], Any]) -> object:
         """What came of it; None after a failure that passes or an interruption, as in a process that goes on."""
@@ -268,7 +247,8 @@ class World:
         task = asyncio.ensure_future(act())
         try:
             result = await task
-        except (*PASSING, Cut):
+        except PASSING as failure:
+            self._failure = f"{type(failure).__name__}: {failure}"
             return None
         except asyncio.CancelledError:
             return None
@@ -286,9 +266,13 @@ class World:
         """How many events are in the database."""
         return int(await self._ask("select count(*) from indexer.event"))
 
-    async def reorg_depths(self) -> list[int]:
-        """The depths of all reorgs in the journal, oldest first."""
-        return list(await self._ask("select array_agg(depth order by id) from indexer.reorg") or [])
+    async def expect_reorgs(self, depths: list[int]) -> None:
+        """The database's journal must hold reorgs of these depths, oldest first."""
+        found = await self._ask("select array_agg(depth order by id) from indexer.reorg") or []
+        if found != depths:
+            raise AssertionError(
+                f"the journal tells of reorgs of the depths {found}, not {depths}; last failure: {self._failure}"
+            )
 
     async def _ask(self, query: str) -> Any:
         connection = await asyncpg.connect(self._database_url)
@@ -331,4 +315,3 @@ def _watched(contract: TrueContract) -> WatchedContract:
     events = events_of_abi(contract.abi)
     tables = tables_of_contract(contract.name, events)
     return WatchedContract(contract.name, contract.addresses, tables, contract.start_block, transactions=True)
-
