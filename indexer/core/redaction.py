@@ -108,8 +108,10 @@ def _of_authority(url: SplitResult, *, is_database: bool) -> Iterator[str]:
     user_info, _, host = url.netloc.rpartition("@")
     if user_info:
         user, _, password = user_info.partition(":")
-        yield user_info
-        yield base64.b64encode(unquote(user_info).encode()).decode().rstrip("=")
+        if password or not is_database:
+            # A database user without a password is a plain name, and often a word of every other message.
+            yield user_info
+            yield base64.b64encode(unquote(user_info).encode()).decode().rstrip("=")
         yield password
         if not is_database or _KEY_LIKE.match(user):
             yield user

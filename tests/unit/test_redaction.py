@@ -92,3 +92,10 @@ def test_a_redactor_shows_nothing_of_what_it_knows() -> None:
 
 def test_what_is_no_url_is_hidden_as_a_whole() -> None:
     assert redact("x http://[half y", ["http://[half"]) == "x *** y"
+
+
+def test_the_user_of_a_database_without_a_password_is_no_secret() -> None:
+    assert (
+        Redactor(["postgresql://postgres@/indexer"])("PostgreSQL 18, user postgres")
+        == "PostgreSQL 18, user postgres"
+    )
