@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -225,6 +226,7 @@ async def run_command(options: argparse.Namespace, redact: Redactor) -> int:
     """Index until told to stop."""
     from indexer import app
 
+    _collect_rarely()
     await app.run(_settings(options, redact), redact)
     return 0
 
@@ -233,6 +235,7 @@ async def backfill_command(options: argparse.Namespace, redact: Redactor) -> int
     """Fill a range of blocks once."""
     from indexer import once
 
+    _collect_rarely()
     contracts = frozenset(options.contract) if options.contract else None
     return await once.backfill(
         _settings(options, redact),
@@ -277,6 +280,17 @@ async def dev_command(options: argparse.Namespace, redact: Redactor) -> int:
     from indexer import develop
 
     return await develop.run(options, redact)
+
+
+def _collect_rarely() -> None:
+    """Keep the garbage collector from walking over what lives as long as the process.
+
+    An answer with 20,000 logs makes as many objects, none of them in a cycle; looking at all of them every
+    few hundred allocations took a third of the time of parsing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
 
 
 def _settings(options: argparse.Namespace, redact: Redactor) -> Settings:

@@ -6,10 +6,10 @@ formed are left to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -204,11 +204,11 @@ def _fill_number(records: Records, place: int, column: NumericColumn) -> None:
 def _flattened(records: Records, numbers: dict[int, NumericColumn]) -> bytes:
     """The rows without the leading zeros of their numbers."""
     shape = records.dtype
-    assert shape.fields is not None
+    places = cast("Mapping[str, tuple[Any, int]]", shape.fields)
     ragged = {place: each for place, each in numbers.items() if (each.counts < each.digits.shape[1]).any()}
     if not ragged:
         return records.tobytes()
-    offsets = {place: int(shape.fields[f"value{place}"][1]) for place in ragged}
+    offsets = {place: places[f"value{place}"][1] for place in ragged}
     # Pairs of bytes where all places are even: half as many elements to look at.
     unit = 1 if shape.itemsize % 2 or any(offset % 2 for offset in offsets.values()) else 2
     kept = np.ones((len(records), shape.itemsize // unit), dtype=np.bool_)

@@ -215,12 +215,10 @@ def _check_transactions(numbers: Integers, indexes: Integers, hashes: Bytes) -> 
     same_hash = (words[1:] == words[:-1]).all(axis=1)
     step = np.diff(indexes)
     same_block = numbers[1:] == numbers[:-1]
-    wrong = np.flatnonzero(same_block & ((step < 0) | ((step == 0) != same_hash)) | (~same_block & same_hash))
+    wrong = np.flatnonzero(same_block & ((step < 0) | ((step == 0) != same_hash)))
     if len(wrong):
         at = int(wrong[0])
         raise Inconsistent(
-            f"a log of transaction {indexes[at + 1]} of block {numbers[at + 1]},"
-            f" 0x{hashes[at + 1].tobytes().hex()}, cannot follow"
-            f" one of transaction {indexes[at]} of block {numbers[at]},"
-            f" 0x{hashes[at].tobytes().hex()}"
+            f"block {numbers[at]}: a log of transaction {indexes[at + 1]}, 0x{hashes[at + 1].tobytes().hex()},"
+            f" cannot follow one of transaction {indexes[at]}, 0x{hashes[at].tobytes().hex()}"
         )

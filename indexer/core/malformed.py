@@ -19,7 +19,7 @@ MEANINGS: dict[str, str] = {
 REASONS: frozenset[str] = frozenset(MEANINGS)
 
 
-class Malformed(Exception):  # noqa: N818 - it is said of a log, and is no error of the program
+class Malformed(Exception):
     """The log cannot be read as its event; ``reason`` is one of `REASONS`.
 
     It does not belong to the errors of the program: it is about one log, is caught where logs are decoded,

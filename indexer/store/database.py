@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from indexer.core.errors import Fatal, UserMistake
-from indexer.store.failures import translated
+from indexer.store.failures import translated, wrong_url
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -155,7 +155,7 @@ async def open_database(
     settings = _server_settings(timeouts) | {"application_name": application_name}
     if read_only:
         settings["default_transaction_read_only"] = "on"
-    try:
+    with translated():
         pool = asyncpg.create_pool(
             url,
             # A pool that keeps a minimum open reconnects in the background and reports it to nobody.
@@ -167,11 +167,7 @@ async def open_database(
             server_settings=settings,
             reset=_no_reset,
         )
-        with translated():
-            await pool
-    except (ValueError, asyncpg.ClientConfigurationError) as error:
-        # No cause is attached: its text may repeat parts of the URL.
-        raise _wrong_url(type(error).__name__) from None
+        await pool
     database = Database(pool, url, name, timeouts)
     try:
         await _check_version(database)
@@ -190,22 +186,16 @@ def name_of(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise _wrong_url("its host") from None
+        raise wrong_url("its host") from None
     if parts.scheme not in {"postgresql", "postgres"}:
-        raise _wrong_url("it must begin with postgresql://")
+        raise wrong_url("it must begin with postgresql://")
     # An unescaped # / ? or @ in a password cuts the URL in the wrong place: the rest would show as a path.
     if parts.fragment or "@" in parts.path or "@" in parts.query or parts.netloc.count("@") > 1:
-        raise _wrong_url("write special characters of the password as %23 (#), %2F (/), %3F (?), %40 (@)")
+        raise wrong_url("write special characters of the password as %23 (#), %2F (/), %3F (?), %40 (@)")
     hosts = parts.netloc.rpartition("@")[2]
     if not all(HOST_AND_PORT.fullmatch(host) for host in hosts.split(",")):
-        raise _wrong_url("its host or port")
+        raise wrong_url("its host or port")
     return f"{hosts or 'socket'}{parts.path or '/'}"
-
-
-def _wrong_url(what: str) -> UserMistake:
-    return UserMistake(
-        f"DATABASE_URL cannot be read ({what}); it looks like postgresql://user:password@host:5432/database"
-    )
 
 
 def _server_settings(timeouts: Timeouts) -> dict[str, str]:

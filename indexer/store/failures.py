@@ -80,7 +80,8 @@ def _of_server(error: asyncpg.PostgresError) -> IndexerError:
 
 def _of_client(error: asyncpg.InterfaceError) -> IndexerError:
     text = _first_line(error)
-    if "clos" in text:  # "connection is closed", "pool is closing", "connection was closed in the middle …"
+    # "connection is closed", "pool is closing"; "released back to the pool" when it broke while we held it.
+    if "clos" in text or "released" in text:
         return Unavailable(f"the database connection is gone: {text}")
     if isinstance(error, ValueError):
         # Its text may repeat the value, and values are not ours to show.
@@ -93,6 +94,13 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def wrong_url(what: str) -> UserMistake:
+    """The error for a database URL that cannot be read; it does not repeat the URL."""
+    return UserMistake(
+        f"DATABASE_URL cannot be read ({what}); it looks like postgresql://user:password@host:5432/database"
+    )
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Let errors of the driver and the network leave the block as errors of ours.
@@ -102,5 +110,8 @@ def translated() -> Iterator[None]:
     """
     try:
         yield
+    except asyncpg.ClientConfigurationError as error:
+        # No cause is attached: its text may repeat parts of the URL.
+        raise wrong_url(type(error).__name__) from None
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
         raise failure_of(error) from error

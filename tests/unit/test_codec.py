@@ -10,7 +10,8 @@ from eth_abi.abi import encode
 from indexer.core.abi import events_of_abi
 from indexer.core.codec import EventCodec, codec_for
 from indexer.core.malformed import REASONS, Malformed
-from tests.property.copy_reader import fields_of
+from indexer.core.schema import columns_of
+from tests.property.copy_reader import fields_of, value_of
 
 
 def codec(
@@ -55,6 +56,21 @@ def test_a_log_becomes_values_and_json_and_fields() -> None:
     assert not lossy
     numeric = b"\0\6\0\5\0\0\0\0" + b"".join(digit.to_bytes(2, "big") for digit in (1, 0, 0, 0, 0, 0))
     assert fields_of(octets) == [user, numeric, "Zoë".encode(), words(7)[24:], b"\xff" * 7 + b"\xfe"]
+
+
+@pytest.mark.parametrize("bits", range(8, 257, 8))
+def test_an_integer_of_every_width_fits_its_column_and_no_larger_one_is_taken(bits: int) -> None:
+    for kind, least, most in (("uint", 0, (1 << bits) - 1), ("int", -1 << bits - 1, (1 << bits - 1) - 1)):
+        made = codec(f"{kind}{bits} a")
+        (column,) = columns_of(made.event)
+        for value in (least, most, 0, 1):
+            (field,) = fields_of(made.columns(topics(made), words(value))[0])
+            assert value_of(column.pg_type, field) == value
+            assert made.decode(topics(made), words(value)) == (value,)
+            assert made.args(topics(made), words(value)) == {"a": value if bits <= 53 else str(value)}
+        for value in (least - 1, most + 1) if bits < 256 else ():
+            with pytest.raises(Malformed, match="dirty_padding"):
+                made.columns(topics(made), words(value))
 
 
 def test_an_event_without_arguments_is_an_empty_row() -> None:

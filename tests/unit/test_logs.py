@@ -123,10 +123,6 @@ TAMPERINGS: dict[str, tuple[Callable[[list[WireLog]], None], str]] = {
         change(2, transaction_index="0x0", transaction_hash=hex_of(digest())),
         "cannot follow",
     ),
-    "a transaction in two blocks": (
-        change(3, transaction_hash=hex_of(transaction_hash(5, 4))),
-        "cannot follow",
-    ),
     "a short address": (change(3, address="0x" + "70" * 19), "19 bytes instead of 20"),
     "a short topic": (change(1, topics=[hex_of(TRANSFER), "0x12"]), "topic: 1 bytes instead of 32"),
     "a short transaction hash": (change(1, transaction_hash="0x12"), "1 bytes instead of 32"),
