@@ -25,7 +25,7 @@ from indexer.store.leadership import wait_for_leadership
 from indexer.store.migrations import migrate
 from indexer.store.writer import Writer
 from indexer.sync.loops import Wake, follow, keep_filled, watch_head
-from indexer.sync.persist import PASSING, persist
+from indexer.sync.persist import LONGEST_PAUSE_SECONDS, PASSING, persist
 from indexer.sync.together import together
 
 log = journal.get(__name__)
@@ -99,7 +99,8 @@ class Process:
     async def index(self, heads: Heads) -> None:
         """Lead whenever nobody else does, and write as long as we lead; over and over.
 
-        A reorg below finality ends the writing, and nothing but a person begins it again.
+        A reorg below finality ends the writing. Whether it begins again when the chain agrees with us once more,
+        or only after a person has looked, is the configuration's choice.
         """
 
         async def lead() -> None:
@@ -109,14 +110,16 @@ class Process:
                 self._readiness.database = None
                 self._metrics.leader(False)
 
-        try:
-            while True:
+        while True:
+            try:
                 await persist(lead, self._metrics, "indexing", (*PASSING, LostLeadership))
-        except BelowFinality as error:
-            self._metrics.error(error)
-            self._metrics.halted(str(error))
-            log.critical("halted", reason=str(error))
-            await self._serve_halted()
+            except BelowFinality as error:
+                self._metrics.error(error)
+                self._metrics.halted(str(error))
+                log.critical("halted", reason=str(error))
+                if self._settings.chain.below_finality != "wait":
+                    await self._serve_halted()
+            await asyncio.sleep(LONGEST_PAUSE_SECONDS)
 
     async def _serve_halted(self) -> NoReturn:
         """Keep the database's health readable; whoever mends the cause starts the process again."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from indexer.core.batch import Decoder
+from indexer.core.model import BlockId
 from indexer.core.source import filter_of
 from indexer.core.watched import WatchedContract
 from indexer.metrics import Metrics
@@ -19,7 +20,7 @@ from indexer.settings import Settings
 from indexer.store.catalog import Registered
 from indexer.store.database import Database, Timeouts, open_database
 from indexer.store.embedded import EmbeddedPostgres, running_url
-from indexer.store.reading import State, read_state
+from indexer.store.reading import State, read_state, stored_at_or_below
 from indexer.store.writer import Writer
 from indexer.sync.backfill import Backfill, Wanted
 from indexer.sync.follow import Follower, Watching
@@ -159,6 +160,7 @@ class Flow:
             tally,
             confirmations=settings.chain.confirmations,
             max_reorg_depth=settings.chain.max_reorg_depth,
+            roll_back=self._stored_at_or_below if settings.chain.below_finality == "rollback" else None,
             moved=moved,
         )
         self.backfill = Backfill(
@@ -175,3 +177,6 @@ class Flow:
     async def read_state(self) -> State:
         """Where the database is."""
         return await read_state(self._store)
+
+    async def _stored_at_or_below(self, number: int) -> BlockId | None:
+        return await stored_at_or_below(self._store, number)

@@ -96,23 +96,6 @@ def _shape(type_: AbiType) -> object:
     return type_.canonical()
 
 
-def abi_of_event(event: EventSpec) -> dict[str, object]:
-    """The event as an entry of an ABI; `events_of_abi` makes the same event of it again."""
-    inputs = [_abi_of_type(param.name, param.type) | {"indexed": param.indexed} for param in event.params]
-    return {"type": "event", "name": event.name, "anonymous": event.anonymous, "inputs": inputs}
-
-
-def _abi_of_type(name: str, type_: AbiType) -> dict[str, object]:
-    brackets, element = "", type_
-    while isinstance(element, Array):
-        brackets = f"[{'' if element.length is None else element.length}]{brackets}"
-        element = element.item
-    if not isinstance(element, Tuple):
-        return {"name": name, "type": element.canonical() + brackets}
-    components = [_abi_of_type(component.name, component.type) for component in element.components]
-    return {"name": name, "type": f"tuple{brackets}", "components": components}
-
-
 def events_of_abi(abi: object) -> tuple[EventSpec, ...]:
     """The events of a parsed ABI (a list, or an artifact with one under ``abi``), in its order.
 

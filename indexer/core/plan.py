@@ -78,17 +78,25 @@ def _joined(pieces: Iterable[Piece]) -> list[Piece]:
     return joined
 
 
+#: Good answers at the ceiling before more is tried; doubled each time that this was refused.
+FIRST_PATIENCE, LONGEST_PATIENCE = 16, 4_096
+
+
 @dataclass(slots=True)
 class RangeSize:
     """How many blocks to ask for at once, learned from what came back.
 
-    Grows by at most a factor of two while answers are small, shrinks in proportion when they are large,
-    and remembers the largest range that was refused so as not to ask for it again.
+    Grows by at most a factor of two while answers are small and shrinks in proportion when they are large.
+    A limit that the node names becomes a ceiling. Some name what suits this one dense range and some their
+    plan's limit, so more is tried again after a while, and ever more rarely where it is refused again.
     """
 
     blocks: int = FIRST_RANGE_BLOCKS
-    ceiling: int = 1_000_000_000
+    most: int = 1_000_000_000
     target_logs: int = TARGET_LOGS
+    ceiling: int | None = None
+    _patience: int = FIRST_PATIENCE
+    _good_at_ceiling: int = 0
 
     def answered(self, span: Span, logs: int) -> None:
         """Learn from a complete answer with that many logs."""
@@ -97,14 +105,21 @@ class RangeSize:
         # A short range at the end of a gap says nothing about longer ones.
         if grown < self.blocks and len(span) < self.blocks and logs < self.target_logs:
             return
-        self.blocks = max(1, min(round(grown), self.ceiling))
+        if self.ceiling is not None and grown > self.ceiling:
+            self._good_at_ceiling += 1
+            if self._good_at_ceiling >= self._patience:
+                self.ceiling = min(self.ceiling * 2, self.most)
+                self._good_at_ceiling = 0
+        self.blocks = max(1, min(round(grown), self.ceiling or self.most, self.most))
 
     def refused(self, span: Span, error: TooMuch) -> None:
         """Learn from a refusal; the next range is smaller than the refused one."""
-        allowed = narrower(span, error)
-        if error.blocks is not None:
-            self.ceiling = max(1, min(self.ceiling, error.blocks))
-        self.blocks = max(1, min(self.blocks, allowed))
+        if error.blocks is not None and 0 < error.blocks < len(span):
+            if self.ceiling is not None and len(span) <= self.ceiling:
+                self._patience = min(self._patience * 2, LONGEST_PATIENCE)
+            self.ceiling = error.blocks
+            self._good_at_ceiling = 0
+        self.blocks = max(1, min(self.blocks, narrower(span, error)))
 
 
 def narrower(span: Span, error: TooMuch) -> int:

@@ -48,10 +48,17 @@ class _Tour:
     block: int | None
     #: Who was asked since the last pause.
     asked: list[Endpoint] = field(default_factory=list)
+    #: Whose last failure says nothing about whether he has the block.
+    troubled: set[Endpoint] = field(default_factory=set)
     #: Whether somebody contradicted himself already.
     contradicted: bool = False
     #: Why the last attempt failed.
     last: IndexerError | None = None
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether "not there" may be wrong. Of a block by hash it never is: it is best asked for anew."""
+        return self.block is not None and bool(self.troubled)
 
 
 class Pool:
@@ -72,6 +79,8 @@ class Pool:
         self._total = retry_total_seconds
         self._observer = observer
         self._verifying = {endpoint: asyncio.Lock() for endpoint in self.endpoints}
+        #: How many checks of an endpoint's identity have failed.
+        self._unverified = dict.fromkeys(self.endpoints, 0)
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -112,6 +121,11 @@ class Pool:
         try:
             async with limit:
                 return await attempts(self._attempt, question, tour)
+        except Behind as error:
+            if tour.is_unsure:
+                # Who failed otherwise might have it.
+                raise Unavailable(str(error)) from error
+            raise
         except TimeoutError as error:
             if not limit.expired():
                 raise
@@ -135,9 +149,17 @@ class Pool:
             Unavailable: it serves another one, or did not say.
             WrongChain: and so do all the others.
         """
+        failed = self._unverified[endpoint]
         async with self._verifying[endpoint]:
             if endpoint.banned is None and not endpoint.verified:
-                self._compare(endpoint, await self._identity_at(endpoint))
+                if self._unverified[endpoint] != failed:
+                    # Who waited for another one's check shares its end, or all would wait one after another.
+                    raise Refused(f"{endpoint.name}: did not say which chain it serves")
+                try:
+                    self._compare(endpoint, await self._identity_at(endpoint))
+                except IndexerError:
+                    self._unverified[endpoint] += 1
+                    raise
                 endpoint.tell_state()
         if endpoint.banned is None:
             return
@@ -176,12 +198,16 @@ class Pool:
     async def _attempt(self, question: Callable[[Endpoint], Awaitable[Result]], tour: _Tour) -> Result:
         endpoint = self._choose(tour)
         tour.asked.append(endpoint)
-        await self.verify(endpoint)
+        tour.troubled.discard(endpoint)
         try:
+            await self.verify(endpoint)
             return await question(endpoint)
         except Behind:
             if tour.block is not None:
                 endpoint.lacks(tour.block)
+            raise
+        except Unavailable:
+            tour.troubled.add(endpoint)
             raise
 
     def _choose(self, tour: _Tour) -> Endpoint:
@@ -234,7 +260,7 @@ class Pool:
             tour.contradicted = True
             return again
         if isinstance(error, Behind | Unsupported):
-            return bool(others)
+            return bool(others) or tour.is_unsure
         return True
 
     def _pause(self, tour: _Tour, state: RetryCallState) -> float:

@@ -90,13 +90,13 @@ class WebSocketTransport:
 
     async def _opened(self) -> aiohttp.ClientWebSocketResponse:
         async with self._opening:
-            if self._socket is not None and not self._socket.closed and self._reader is not None:
+            if self._socket is not None and not self._socket.closed:
                 return self._socket
             await self.close()
             self._session = aiohttp.ClientSession()
-            self._socket = await connect(self._session, self._url, self._timing)
-            self._reader = asyncio.create_task(self._read(self._socket))
-            return self._socket
+            socket = self._socket = await connect(self._session, self._url, self._timing)
+            self._reader = asyncio.create_task(self._read(socket))
+            return socket
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Hand every answer to the one who waits for it, until the connection ends."""
@@ -113,6 +113,8 @@ class WebSocketTransport:
         except msgspec.DecodeError:
             failure = Garbled(f"{self._name}: a message that is not JSON-RPC")
         finally:
+            # Before anybody learns of it: a request on a connection that nobody reads would wait in vain.
+            self._socket = None
             for answered in set(self._waiting.values()):
                 if not answered.done():
                     answered.set_exception(failure)

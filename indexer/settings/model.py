@@ -9,7 +9,7 @@ from typing import Literal
 #: Of which blocks transactions are recorded: all, only those the tail follows, or none.
 TransactionsPolicy = Literal["all", "follow", "off"]
 #: What happens when the chain changes below what it had called final.
-BelowFinalityPolicy = Literal["halt"]
+BelowFinalityPolicy = Literal["halt", "wait", "rollback"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def _chain(table: TomlTable, variables: Environment) -> ChainSettings:
         poll_seconds=table.seconds("poll_seconds", default.poll_seconds, 0.01),
         transactions=table.choice("transactions", default.transactions, ("all", "follow", "off")),
         max_reorg_depth=table.integer("max_reorg_depth", default.max_reorg_depth, 1, 1_000_000),
-        below_finality=table.choice("below_finality", default.below_finality, ("halt",)),
+        below_finality=table.choice("below_finality", default.below_finality, ("halt", "wait", "rollback")),
     )
     table.done()
     return settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import hashlib
 import importlib.util
@@ -122,6 +123,12 @@ class Cluster:
             raise UserMistake(f"{place} belongs to another user: remove it, or set TMPDIR")
         if os.geteuid() == 0:
             os.chown(place, owner.st_uid, owner.st_gid)
+
+    def remove_socket_directory(self) -> None:
+        """Leave nothing in the temporary directory behind, once the server has ended."""
+        if self.socket_directory != self.directory:
+            with contextlib.suppress(OSError):
+                self.socket_directory.rmdir()
 
     def _require_version(self, found: str) -> None:
         command = [str(self._binaries / "postgres"), "--version"]

@@ -131,6 +131,7 @@ class EmbeddedPostgres:
         try:
             if process is not None:
                 await _end(process)
+                self._cluster.remove_socket_directory()
         finally:
             if self._lock is not None:
                 self._lock.close()

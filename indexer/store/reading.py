@@ -22,6 +22,7 @@ READ_WINDOW = """
     select number, hash, parent_hash from indexer.block
     where number between $1 and $2 order by number desc
 """
+STORED_AT_OR_BELOW = "select number, hash from indexer.block where number <= $1 order by number desc limit 1"
 READ_COVERAGE = "select source_id, blocks from indexer.coverage where active"
 READ_SOURCES = "select * from indexer.coverage order by contract, event nulls last, address, source_id"
 READ_LAST_REORG = "select * from indexer.reorg order by id desc limit 1"
@@ -111,6 +112,13 @@ async def read_state(database: Database) -> State:
     """Cursor, finality, window and coverage as of one moment."""
     async with _snapshot(database) as connection:
         return await _state(connection)
+
+
+async def stored_at_or_below(database: Database, number: int) -> BlockId | None:
+    """The newest stored block that is not above the number."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(STORED_AT_OR_BELOW, number)
+    return BlockId(row["number"], row["hash"]) if row else None
 
 
 async def read_status(database: Database) -> StoredStatus:

@@ -16,7 +16,7 @@ COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 COPY_TRAILER = b"\xff\xff"
 
 #: Bytes handed to the socket at once, so that a large payload is never held twice.
-COPY_CHUNK = 1 << 20
+COPY_CHUNK = 1 << 18
 
 ADD_FOLLOWED_BLOCKS = """
     insert into indexer.block as kept

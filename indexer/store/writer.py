@@ -123,6 +123,24 @@ class Writer:
             await rewind.journal(removed, events, mined)
         return removed
 
+    async def roll_back(self, expected: BlockId, fork: BlockId) -> Removed:
+        """Remove every block above the fork, though some of them had been called final.
+
+        For a person's decision only (`chain.below_finality = "rollback"`): the fork becomes the cursor and the
+        newest final block. Journalled and kept like any reorg.
+
+        Raises:
+            Inconsistent: the cursor is not the expected one, or the fork is not one of our blocks.
+        """
+        async with self.transaction() as connection:
+            await _move_cursor(connection, expected, fork)
+            await _require_fork(connection, fork)
+            rewind = await Rewind.start(connection, expected, fork, fork)
+            removed = await rewind.remove()
+            await connection.execute(SET_FINALIZED, fork.number, fork.hash)
+            await rewind.journal(removed, {}, 0)
+        return removed
+
     async def fill(self, span: Span, source_ids: Sequence[int], encoded: Encoded) -> None:
         """Write the sources' events of these blocks, all of which are final, and count the blocks as covered.
 

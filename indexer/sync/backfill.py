@@ -113,7 +113,7 @@ class Backfill:
         self._metrics = metrics
         self._tally = tally
         self._workers = workers
-        self._size = RangeSize(ceiling=max_range_blocks)
+        self._size = RangeSize(most=max_range_blocks)
         self._size.blocks = min(self._size.blocks, max_range_blocks)
         self._decoders: dict[frozenset[int], Decoder] = {}
         self._by_id = {source.id: source for source in wanted.sources}
@@ -171,7 +171,7 @@ class Backfill:
 
     def _at_most(self, fill: Callable[[Piece], Awaitable[int | None]]) -> int:
         if fill == self._fill_transactions:
-            return min(TRANSACTION_RANGE_BLOCKS, self._size.ceiling)
+            return min(TRANSACTION_RANGE_BLOCKS, self._size.most)
         return self._size.blocks
 
     async def _fill_events(self, piece: Piece) -> int | None:

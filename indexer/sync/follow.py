@@ -24,6 +24,7 @@ from indexer.rpc.node import Node
 from indexer.store.reading import State
 from indexer.store.writer import Writer
 from indexer.sync.lookahead import gather_in_order
+from indexer.sync.rollback import newest_agreeing
 from indexer.sync.tally import Tally
 
 log = journal.get(__name__)
@@ -66,6 +67,7 @@ class Follower:
         *,
         confirmations: int,
         max_reorg_depth: int,
+        roll_back: Callable[[int], Awaitable[BlockId | None]] | None = None,
         moved: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._node = node
@@ -77,6 +79,8 @@ class Follower:
         self._tally = tally
         self._confirmations = confirmations
         self._max_reorg_depth = max_reorg_depth
+        #: Gives the stored block at or below a number, where blocks below finality may be removed; else None.
+        self._stored_at_or_below = roll_back
         #: Called when finality advanced; with True when the tail began anew above blocks it did not read.
         self._moved = moved
         self._window: Window | None = None
@@ -192,11 +196,14 @@ class Follower:
         Going forward, the new branch is read before anything is removed, up to the height we had; else only
         the removal is done, because ranges will fill in what follows.
         """
-        fork = await self._fork(window, head)
+        try:
+            fork = await self._fork(window, head)
+        except BelowFinality as error:
+            return await self._roll_back(window, error)
         if fork == window.cursor:
             raise Inconsistent(f"block {fork} was not part of the node's chain, and is again")
         depth = window.cursor.number - fork.number
-        if depth > self._max_reorg_depth:
+        if depth > self._max_reorg_depth and self._stored_at_or_below is None:
             raise BelowFinality(
                 f"a reorg of {depth} blocks, from block {window.cursor} back to {fork}: deeper than "
                 f"chain.max_reorg_depth = {self._max_reorg_depth}; look at the node, then raise the limit"
@@ -228,6 +235,31 @@ class Follower:
         else:
             at_fork = await self._node.header_by_hash(fork.hash)
             self._metrics.cursor_at(fork.number, at_fork.timestamp if at_fork else None)
+        return True
+
+    async def _roll_back(self, window: Window, error: BelowFinality) -> bool:
+        """Remove everything above the newest stored block that the chain still has, if the policy is to do so.
+
+        Raises: the given error where it is not, or where nothing stored is part of the chain.
+        """
+        if self._stored_at_or_below is None:
+            raise error
+        fork = await newest_agreeing(self._stored_at_or_below, self._node.header, window.base.number)
+        if fork is None:
+            raise error
+        with self._metrics.commit():
+            removed = await self._writer.roll_back(window.cursor, fork)
+        depth, rows = window.cursor.number - fork.number, sum(removed.events.values())
+        self._window = None
+        self._metrics.reorged(depth, rows)
+        log.error(
+            "rolled back below finality",
+            fork=fork.number,
+            depth=depth,
+            final=window.base.number,
+            rows_removed=rows,
+        )
+        self._moved(True)
         return True
 
     async def _fork(self, window: Window, head: Header) -> BlockId:
@@ -285,7 +317,8 @@ class Follower:
         ours = window.at(finalized.number)
         if ours is not None and ours != finalized.id:
             if ours == window.base:
-                await self._fork(window, finalized)
+                await self._replace(window, finalized, forward=False)
+                return
             raise Inconsistent(
                 f"block {finalized.number} is final as 0x{finalized.hash.hex()[:12]}…, "
                 f"but the head builds on our {ours}"

@@ -23,7 +23,10 @@ async def follow(follower: Follower, heads: Heads, metrics: Metrics) -> None:
             head = heads.latest
             assert head is not None
             seen = head.id
-            return await follower.step(head)
+            more = await follower.step(head)
+            # Whatever had stopped the writing is over.
+            metrics.halted(None)
+            return more
 
         while await persist(step, metrics, "following"):
             pass

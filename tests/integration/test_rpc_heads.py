@@ -12,6 +12,7 @@ import pytest
 
 from indexer.core.errors import TooMuch, Unavailable
 from indexer.core.model import Header, Span
+from indexer.rpc import heads as rpc_heads
 from indexer.rpc import health
 from indexer.rpc.address import EndpointAddress
 from indexer.rpc.heads import Heads
@@ -102,7 +103,8 @@ async def test_a_subscription_that_falls_silent_costs_a_poll_and_is_opened_anew(
         await head_number(heads, 5)
 
 
-async def test_a_quiet_chain_is_no_stall() -> None:
+async def test_a_quiet_chain_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc_heads, "_FIRST_PAUSE_SECONDS", 0.01)
     async with (
         fault_node(story(3)) as node,
         watching([ws_address_of(node)], poll_seconds=0.01, stall_seconds=0.05) as heads,
@@ -111,7 +113,7 @@ async def test_a_quiet_chain_is_no_stall() -> None:
         await head_number(heads, 3)
         await node.announce(node.chain.mine())
         await head_number(heads, 4)
-        await node.asked_more(30)
+        await node.asked_more(50)
         assert node.subscriptions == 1
 
 

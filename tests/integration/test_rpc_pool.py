@@ -108,6 +108,36 @@ async def test_a_block_that_one_endpoint_lacks_comes_from_another() -> None:
         assert await ours.header_by_hash(chain.blocks[9].hash) is not None
 
 
+async def test_what_nobody_has_is_not_concluded_while_somebody_fails() -> None:
+    chain = story(10).chain
+    late = FakeNode(chain)
+    late.behind = 5
+    timing = Timing(retry_total_seconds=3.0)
+    async with fault_node(FakeNode(chain)) as first, fault_node(late) as second:
+        addresses = [address_of(first), address_of(second, "rpc-2")]
+        async with open_node(addresses, timing=timing) as ours:
+            await ours.chain_id()
+            first.fault(Reset(), times=1)
+            assert await ours.header(8) is not None
+            first.fault(Reset())
+            with pytest.raises(Unavailable):
+                await ours.header(9)
+            first.heal()
+        async with open_node(addresses) as ours:
+            assert await ours.header(11) is None
+
+
+async def test_questions_that_wait_for_the_same_check_share_its_failure() -> None:
+    fake = story(5)
+    timing = Timing(request_seconds=1.0, retry_total_seconds=60.0)
+    async with fault_node(fake) as first, fault_node(fake) as second:
+        first.fault(Hang())
+        async with open_node([address_of(first), address_of(second, "rpc-2")], timing=timing) as ours:
+            headers = await asyncio.gather(*(ours.header(number) for number in range(1, 6)))
+        assert [header.number for header in headers if header] == [1, 2, 3, 4, 5]
+        assert len(first.requests) == 1
+
+
 async def test_an_endpoint_of_another_chain_is_never_used() -> None:
     observer = Counted()
     async with fault_node(story(3, chain_id=5)) as wrong, fault_node(story(3)) as right:

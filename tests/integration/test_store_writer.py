@@ -91,6 +91,9 @@ async def test_an_append_onto_another_cursor_writes_nothing(tail: Stored) -> Non
     before = await tail.dump()
     with pytest.raises(Inconsistent, match=r"the cursor moved: it is 11 .*, not 10"):
         await tail.writer.append(block_id(10), blocks)
+    other = block_id(11, "b")
+    with pytest.raises(Inconsistent, match="the cursor moved"):
+        await tail.writer.append(other, [tail.followed(header(12, parent=other))])
     with pytest.raises(Inconsistent, match="the cursor moved"):
         await tail.writer.replace(block_id(12), block_id(10), [])
     with pytest.raises(Inconsistent, match="the cursor moved"):
@@ -293,11 +296,14 @@ async def test_a_jump_of_the_tail_leaves_a_gap_that_can_be_filled(tail: Stored) 
         await tail.writer.start_tail(block_id(21), header(15))
 
 
-async def test_a_tail_never_starts_below_what_is_covered(stored: Stored) -> None:
+async def test_a_tail_never_starts_below_what_is_covered_or_on_another_block(stored: Stored) -> None:
     await stored.writer.set_finalized(block_id(50))
-    await stored.writer.fill(Span(0, 50), stored.all_ids, NOTHING)
+    moved = stored.source("Moved", TOKEN)
+    await stored.writer.fill(Span(0, 50), stored.all_ids, encoded([(moved, block_id(50), 0)]))
     with pytest.raises(Inconsistent, match=r"Token\.Moved is covered up to 50"):
         await stored.writer.start_tail(None, header(49))
+    with pytest.raises(Inconsistent, match="is stored as"):
+        await stored.writer.start_tail(None, header(50, "b"))
     assert (await read_state(stored.database)).cursor is None
     await stored.writer.start_tail(None, header(50))
 

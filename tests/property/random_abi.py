@@ -32,8 +32,8 @@ NAMES = st.sampled_from(
 
 _SIMPLE: st.SearchStrategy[AbiType] = st.one_of(
     st.sampled_from([Uint(256), Address(), String(), Bytes(), Bool(), FixedBytes(32), FunctionPointer()]),
-    st.sampled_from(WIDTHS).map(Uint),
-    st.sampled_from(WIDTHS).map(Int),
+    st.sampled_from([8, 48, 56, 64, 72, 256, *WIDTHS]).map(Uint),
+    st.sampled_from([8, 48, 56, 64, 72, 256, *WIDTHS]).map(Int),
     st.integers(1, 32).map(FixedBytes),
 )
 

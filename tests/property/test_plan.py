@@ -1,5 +1,7 @@
 """The planner against a naive model over sets of block numbers."""
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ def test_missing_is_what_is_wanted_and_not_covered(wanted: Span, covered: list[S
     gaps = missing(wanted, covered)
     expected = numbers(wanted) - set().union(*map(numbers, covered)) if covered else numbers(wanted)
     assert sorted(n for gap in gaps for n in numbers(gap)) == sorted(expected)
-    assert all(left.last + 1 < right.first for left, right in zip(gaps, gaps[1:], strict=False))
+    assert all(left.last + 1 < right.first for left, right in itertools.pairwise(gaps))
 
 
 @given(st.dictionaries(st.integers(1, 5), st.lists(spans, max_size=4), max_size=5))
@@ -30,7 +32,7 @@ def test_merged_gaps_ask_for_every_missing_block_once_and_for_no_other(raw: dict
     assert sorted(asked) == sorted(
         (each, n) for each, found in gaps.items() for gap in found for n in numbers(gap)
     )
-    assert all(left.span.last < right.span.first for left, right in zip(pieces, pieces[1:], strict=False))
+    assert all(left.span.last < right.span.first for left, right in itertools.pairwise(pieces))
 
 
 def test_sources_that_miss_the_same_blocks_share_one_request() -> None:
@@ -68,19 +70,27 @@ def test_a_worklist_gives_every_block_once_however_it_is_cut_and_refused(
 
 
 @given(st.integers(1, 5_000), st.integers(1, 50_000))
-def test_a_refused_range_is_never_asked_again_at_the_same_size(cap: int, first: int) -> None:
-    size, asked = RangeSize(blocks=first), []
-    for _ in range(80):
-        blocks = size.blocks
-        assert blocks >= 1
-        asked.append(blocks)
-        span = Span(0, blocks - 1)
-        if blocks > cap:
+def test_a_plans_limit_is_asked_past_ever_more_rarely(cap: int, first: int) -> None:
+    size, refused, served = RangeSize(blocks=first), [], 0
+    for turn in range(1_000):
+        span = Span(0, size.blocks - 1)
+        if len(span) > cap:
+            refused.append(turn)
             size.refused(span, TooMuch(f"range limited to {cap}", blocks=cap))
         else:
+            served += 1
             size.answered(span, 0)
-    assert sum(blocks > cap for blocks in asked) <= 1
-    assert asked[-1] == cap or cap > size.ceiling
+    assert len(refused) <= 8
+    assert all(later - former > 16 for former, later in itertools.pairwise(refused))
+    assert size.blocks <= 2 * cap
+
+
+def test_a_limit_that_suited_one_dense_range_is_forgotten() -> None:
+    size = RangeSize()
+    size.refused(Span(0, 1_999), TooMuch("try with this block range", blocks=10))
+    for _ in range(300):
+        size.answered(Span(0, size.blocks - 1), 0)
+    assert size.blocks >= 1_000
 
 
 @given(st.integers(2, 100_000))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from indexer.core.abi import abi_of_event, events_of_abi
+from indexer.core.abi import events_of_abi
 from indexer.core.abitype import Array, Component, Int, String, Tuple, Uint
 from indexer.core.errors import UserMistake
 
@@ -141,15 +141,6 @@ def test_the_digest_tells_apart_what_shapes_rows_and_nothing_else() -> None:
     assert digest(arg("uint", "a", internalType="Money")) == digest(arg("uint256", "a"))
     # Stored in databases: must stay as it is for ever, or every event is indexed anew.
     assert different[0].hex() == "2336ab92d7ff69ea6f4f8d29bd50c59f18019c4f811f2b20844ee257b3697152"
-
-
-@pytest.mark.parametrize("events", [[ERC20], [entry("N", arg("bytes4", "s", True), anonymous=True)]])
-def test_an_event_survives_the_way_to_an_abi_and_back(events: list[dict[str, Any]]) -> None:
-    nested = entry(
-        "E", arg("tuple[2][]", "p", components=[arg("uint8[]", "x"), arg("tuple", components=[arg("bool")])])
-    )
-    made = events_of_abi([*events, nested])
-    assert events_of_abi(json.loads(json.dumps([abi_of_event(event) for event in made]))) == made
 
 
 @pytest.mark.parametrize(
