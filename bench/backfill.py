@@ -23,7 +23,8 @@ from indexer.store.embedded import EmbeddedPostgres
 _CONFIGURATION = """
 [chain]
 id = {chain_id}
-rpc = ["{rpc}"]
+rpc = [{{ url = "{rpc}", gzip = false }}]
+transactions = "off"
 
 [[contracts]]
 name = "Token"
