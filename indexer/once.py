@@ -112,6 +112,10 @@ class _Run:
         await flow.follower.reconcile(head)
         finalized = await flow.follower.finalized(head)
         await writer.set_finalized(finalized.id)
+        cursor = (await flow.read_state()).cursor
+        if cursor is not None and cursor.number < finalized.number:
+            # Nobody follows the tail now: its next blocks are ours to fill, as after a jump.
+            await writer.start_tail(cursor, finalized)
         span = _span(first, last, finalized)
         wanted = self._only(flow.wanted)
         before = await self._missing(flow, wanted, span)

@@ -80,6 +80,8 @@ def _joined(pieces: Iterable[Piece]) -> list[Piece]:
 
 #: Good answers at the ceiling before more is tried; doubled each time that this was refused.
 FIRST_PATIENCE, LONGEST_PATIENCE = 16, 4_096
+#: An answer this many times smaller than wanted counts for as many good ones.
+SPARSE_WEIGHT = 8
 
 
 @dataclass(slots=True)
@@ -87,8 +89,9 @@ class RangeSize:
     """How many blocks to ask for at once, learned from what came back.
 
     Grows by at most a factor of two while answers are small and shrinks in proportion when they are large.
-    A limit that the node names becomes a ceiling. Some name what suits this one dense range and some their
-    plan's limit, so more is tried again after a while, and ever more rarely where it is refused again.
+    A refusal leaves a ceiling: what the node named, else half. It may have been about this one dense range or
+    about the plan's limit, so more is tried again after a while: sooner where answers have become small, and
+    ever more rarely where it is refused again.
     """
 
     blocks: int = FIRST_RANGE_BLOCKS
@@ -106,7 +109,7 @@ class RangeSize:
         if grown < self.blocks and len(span) < self.blocks and logs < self.target_logs:
             return
         if self.ceiling is not None and grown > self.ceiling:
-            self._good_at_ceiling += 1
+            self._good_at_ceiling += SPARSE_WEIGHT if logs * SPARSE_WEIGHT < self.target_logs else 1
             if self._good_at_ceiling >= self._patience:
                 self.ceiling = min(self.ceiling * 2, self.most)
                 self._good_at_ceiling = 0
@@ -114,12 +117,13 @@ class RangeSize:
 
     def refused(self, span: Span, error: TooMuch) -> None:
         """Learn from a refusal; the next range is smaller than the refused one."""
-        if error.blocks is not None and 0 < error.blocks < len(span):
-            if self.ceiling is not None and len(span) <= self.ceiling:
-                self._patience = min(self._patience * 2, LONGEST_PATIENCE)
-            self.ceiling = error.blocks
-            self._good_at_ceiling = 0
-        self.blocks = max(1, min(self.blocks, narrower(span, error)))
+        allowed = narrower(span, error)
+        if self.ceiling is not None and len(span) <= self.ceiling:
+            self._patience = min(self._patience * 2, LONGEST_PATIENCE)
+        # Ranges asked before an earlier refusal may still come back refused: the ceiling only goes down here.
+        self.ceiling = min(allowed, self.ceiling or allowed)
+        self._good_at_ceiling = 0
+        self.blocks = max(1, min(self.blocks, allowed))
 
 
 def narrower(span: Span, error: TooMuch) -> int:

