@@ -58,6 +58,28 @@ class WireHeader(Struct, rename="camel", gc=False, kw_only=True):
     receipts_root: str
     #: Absent before London. Source: EIP-1559.
     base_fee_per_gas: str | None = None
+    # What follows is only hashed, and chains that hash otherwise may lack it. See `indexer.core.headerhash`.
+    sha3_uncles: str | None = None
+    miner: str | None = None
+    state_root: str | None = None
+    transactions_root: str | None = None
+    difficulty: str | None = None
+    extra_data: str | None = None
+    mix_hash: str | None = None
+    nonce: str | None = None
+    #: Absent before Shanghai. Source: EIP-4895.
+    withdrawals_root: str | None = None
+    #: Absent before Cancun, as are the next two. Source: EIP-4844.
+    blob_gas_used: str | None = None
+    excess_blob_gas: str | None = None
+    #: Source: EIP-4788.
+    parent_beacon_block_root: str | None = None
+    #: Absent before Prague. Source: EIP-7685.
+    requests_hash: str | None = None
+    #: Absent before Amsterdam, as is the next one. Source: EIP-7928.
+    block_access_list_hash: str | None = None
+    #: Source: EIP-7843.
+    slot_number: str | None = None
 
 
 class WireTransaction(Struct, rename="camel", gc=False, kw_only=True):
@@ -101,6 +123,10 @@ class WireReceipt(Struct, rename="camel", gc=False, kw_only=True):
     root: str | None = None
     #: The transaction's type; absent means a legacy one. Source: EIP-2718.
     type: str | None = None
+    #: Of deposits from the chain below, since Regolith. Source: OP Stack specification, "Deposits".
+    deposit_nonce: str | None = None
+    #: Of the same, since Canyon.
+    deposit_receipt_version: str | None = None
 
 
 def quantity(text: str, what: str, largest: int = 2**256 - 1) -> int:
