@@ -1,7 +1,8 @@
 """The commands: arguments in, exit code out.
 
-Exit codes: 0 done · 1 done, and something is wrong (`check`) · 2 the user's mistake, with one clear message ·
-70 a person must look · 75 try again later · 130 interrupted.
+Exit codes: 0 done · 1 done, and something is wrong (`check`, `audit`, `digest --compare`) · 2 the user's mistake,
+with one clear message, or what was asked cannot be told · 70 a person must look · 75 try again later ·
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,16 +13,22 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
-from indexer import __version__, journal
+from indexer import __version__, journal, proving
+from indexer.arguments import (
+    Command,
+    add_command,
+    add_contracts,
+    add_json,
+    block_number,
+    port,
+    positive,
+    settings_of,
+)
 from indexer.core.errors import IndexerError
 from indexer.core.redaction import Redactor
-
-if TYPE_CHECKING:
-    from indexer.settings import Settings
 
 log = journal.get(__name__)
 
@@ -29,8 +36,6 @@ log = journal.get(__name__)
 INTERRUPTED = 130
 #: EX_SOFTWARE: something that we did not foresee.
 UNFORESEEN = 70
-
-Command = Callable[[argparse.Namespace, Redactor], Coroutine[Any, Any, int]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,48 +99,49 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--version", action="version", version=f"indexer {__version__}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    run = _command(commands, "run", "index for as long as it runs", run_command)
+    run = add_command(commands, "run", "index for as long as it runs", run_command)
     run.description = (
         "Migrate, follow the head, backfill the gaps, serve /metrics and /health. Stops on SIGTERM."
     )
 
-    backfill = _command(commands, "backfill", "fill a range of blocks once", backfill_command)
+    backfill = add_command(commands, "backfill", "fill a range of blocks once", backfill_command)
     backfill.description = (
         "Fetch what is missing between two final blocks. "
         "Exit code 0 only when every block asked for is stored."
     )
     backfill.add_argument(
-        "--from-block", type=_block, required=True, metavar="N", help="first block, inclusive"
+        "--from-block", type=block_number, required=True, metavar="N", help="first block, inclusive"
     )
     backfill.add_argument(
-        "--to-block", type=_block, metavar="M", help="last block, inclusive (default: the finalized)"
+        "--to-block", type=block_number, metavar="M", help="last block, inclusive (default: the finalized)"
     )
-    backfill.add_argument(
-        "--contract", action="append", metavar="NAME", help="only this contract; may be given several times"
-    )
-    _json(backfill)
+    add_contracts(backfill)
+    add_json(backfill)
 
-    status = _command(commands, "status", "how far the database is", status_command)
+    status = add_command(commands, "status", "how far the database is", status_command)
     status.description = (
         "Head, cursor, finality, lag, coverage and gaps per source, last reorg. Reads the database and the node; "
         "works beside `indexer run` and without it."
     )
-    _json(status)
+    add_json(status)
 
-    check = _command(commands, "check", "look for what would keep the indexer from working", check_command)
+    check = add_command(commands, "check", "look for what would keep the indexer from working", check_command)
     check.description = (
         "Configuration, node (chain id, finality, receipts, limits) and database (rights, schema): every finding with "
         "its remedy. Exit code 0: fine, 1: something must be mended, 2: the configuration cannot be read."
     )
-    _json(check)
+    add_json(check)
 
-    schema = _command(commands, "schema", "print the SQL of the configured contracts' tables", schema_command)
+    schema = add_command(
+        commands, "schema", "print the SQL of the configured contracts' tables", schema_command
+    )
     schema.description = "Print the schema that `indexer migrate` applies, as SQL. Touches no database."
-    migrate = _command(commands, "migrate", "bring the database to this version's schema", migrate_command)
+    migrate = add_command(commands, "migrate", "bring the database to this version's schema", migrate_command)
     migrate.description = (
         "Apply migrations and create the configured contracts' tables. `indexer run` does it too."
     )
 
+    proving.add_commands(commands)
     _dev(commands)
     return root
 
@@ -153,73 +159,37 @@ def _dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     dev.add_argument(
         "--rpc-port",
-        type=_port,
+        type=port,
         default=8545,
         metavar="PORT",
         help="Anvil's port (default: %(default)s, 0: free)",
     )
     dev.add_argument(
         "--block-seconds",
-        type=_positive,
+        type=positive,
         default=1.0,
         metavar="S",
         help="time between blocks (default: %(default)s)",
     )
     dev.add_argument(
         "--rate",
-        type=_positive,
+        type=positive,
         default=5.0,
         metavar="TX",
         help="transactions a second (default: %(default)s)",
     )
     dev.add_argument(
-        "--history", type=_block, default=200, metavar="N", help="blocks to make first (default: %(default)s)"
+        "--history",
+        type=block_number,
+        default=200,
+        metavar="N",
+        help="blocks to make first (default: %(default)s)",
     )
-    dev.add_argument("--reorgs", type=_positive, metavar="S", help="make a reorg about every S seconds")
+    dev.add_argument("--reorgs", type=positive, metavar="S", help="make a reorg about every S seconds")
     dev.add_argument("--seed", type=int, default=1, help="of the traffic (default: %(default)s)")
     dev.add_argument(
         "--database", metavar="URL", help="use this database (default: embedded, started anew each time)"
     )
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, command: Command
-) -> argparse.ArgumentParser:
-    added = commands.add_parser(name, help=summary)
-    added.set_defaults(command=command)
-    added.add_argument(
-        "--config",
-        type=Path,
-        metavar="FILE",
-        help="the configuration (default: $INDEXER_CONFIG, else ./indexer.toml)",
-    )
-    return added
-
-
-def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-
-
-def _block(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text} is not a block number: a decimal number from 0 on")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text} is not a port: a number from 0 to 65535")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return number
 
 
 async def run_command(options: argparse.Namespace, redact: Redactor) -> int:
@@ -227,7 +197,7 @@ async def run_command(options: argparse.Namespace, redact: Redactor) -> int:
     from indexer import app
 
     _collect_rarely()
-    await app.run(_settings(options, redact), redact)
+    await app.run(settings_of(options, redact), redact)
     return 0
 
 
@@ -238,7 +208,7 @@ async def backfill_command(options: argparse.Namespace, redact: Redactor) -> int
     _collect_rarely()
     contracts = frozenset(options.contract) if options.contract else None
     return await once.backfill(
-        _settings(options, redact),
+        settings_of(options, redact),
         redact,
         options.from_block,
         options.to_block,
@@ -251,28 +221,28 @@ async def status_command(options: argparse.Namespace, redact: Redactor) -> int:
     """Show how far the database is."""
     from indexer import status
 
-    return await status.show(_settings(options, redact), redact, as_json=options.json)
+    return await status.show(settings_of(options, redact), redact, as_json=options.json)
 
 
 async def check_command(options: argparse.Namespace, redact: Redactor) -> int:
     """Look for what would keep the indexer from working."""
     from indexer import check
 
-    return await check.show(_settings(options, redact), redact, as_json=options.json)
+    return await check.show(settings_of(options, redact), redact, as_json=options.json)
 
 
 async def schema_command(options: argparse.Namespace, redact: Redactor) -> int:
     """Print the SQL of the configured contracts' tables."""
     from indexer import once
 
-    return once.print_schema(_settings(options, redact))
+    return once.print_schema(settings_of(options, redact))
 
 
 async def migrate_command(options: argparse.Namespace, redact: Redactor) -> int:
     """Bring the database to this version's schema."""
     from indexer import once
 
-    return await once.migrate_all(_settings(options, redact), redact)
+    return await once.migrate_all(settings_of(options, redact), redact)
 
 
 async def dev_command(options: argparse.Namespace, redact: Redactor) -> int:
@@ -291,13 +261,3 @@ def _collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
-
-
-def _settings(options: argparse.Namespace, redact: Redactor) -> Settings:
-    """The settings, whose secrets the redactor knows from here on."""
-    from indexer.settings.reading import load_settings
-
-    settings = load_settings(os.environ, options.config)
-    for secret in settings.secrets():
-        redact.add(secret)
-    return settings

@@ -67,6 +67,7 @@ def node(
         timing=timing(settings),
         observer=metrics,
         redact=redact,
+        prove=settings.chain.proof == "receipts",
     )
 
 

@@ -162,6 +162,8 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Tuple(AbiType):
+    """A struct: components in order, named or not. Source: Solidity ABI specification, "Types"."""
+
     components: tuple[Component, ...]
 
     def canonical(self) -> str:

@@ -56,6 +56,7 @@ GROUPS: tuple[tuple[str, tuple[MetricSpec, ...]], ...] = (
             edges.RPC_SENT,
             edges.RPC_RECEIVED,
             edges.RPC_UNKNOWN_ERRORS,
+            edges.BLOCK_PROOFS,
             edges.RPC_UP,
             edges.RPC_HEAD,
         ),

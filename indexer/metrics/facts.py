@@ -197,12 +197,19 @@ class Metrics:
         self.observed.endpoint_state(endpoint, up)
         self._instruments.gauge(edges.RPC_UP).labels(endpoint).set(up)
         self._instruments.counter(edges.RPC_UNKNOWN_ERRORS).labels(endpoint)
+        for verdict in labels.VERDICTS:
+            self._instruments.counter(edges.BLOCK_PROOFS).labels(endpoint, verdict)
         if head is not None:
             self._instruments.gauge(edges.RPC_HEAD).labels(endpoint).set(head)
 
     def unknown_error(self, endpoint: str) -> None:
         """The endpoint gave an error or an answer that no rule knows."""
         self._instruments.counter(edges.RPC_UNKNOWN_ERRORS).labels(endpoint).inc()
+
+    def proof(self, endpoint: str, verdict: str) -> None:
+        """A block's receipts were (not) proved by its hash."""
+        verdict = labels.bounded(verdict, frozenset(labels.VERDICTS))
+        self._instruments.counter(edges.BLOCK_PROOFS).labels(endpoint, verdict).inc()
 
     def _read_at_scrape(self) -> None:
         seen, read = self.observed, self._instruments.read

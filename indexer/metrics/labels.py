@@ -31,6 +31,8 @@ OUTCOMES = frozenset(
     {"ok", "too_much", "behind", "rate_limited", "timeout", "connection", "refused", "invalid"}
     | {"unsupported", "unknown", "wrong_chain"}
 )
+#: What `indexer.core.proof.Verdict` can be.
+VERDICTS = ("proved", "wrong", "cannot_tell")
 STATUSES = ("success", "failed")
 #: What `indexer.core.model.Transaction.failure` can say.
 FAILURES = ("out_of_gas", "reverted")

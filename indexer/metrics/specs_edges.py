@@ -55,6 +55,14 @@ RPC_UNKNOWN_ERRORS = MetricSpec(
     "when such an answer comes",
     ("endpoint",),
 )
+BLOCK_PROOFS = MetricSpec(
+    "indexer_block_proofs_total",
+    "counter",
+    "blocks",
+    "Followed blocks whose receipts were held against the block's hash; wrong: a log was missing or altered.",
+    "when a followed block was read with its receipts",
+    ("endpoint", "verdict"),
+)
 RPC_UP = MetricSpec(
     "indexer_rpc_endpoint_up",
     "gauge",

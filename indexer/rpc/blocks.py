@@ -15,6 +15,7 @@ from indexer.rpc.calls import Call
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Refused, TooManyAddresses, Unsupported
 from indexer.rpc.headers import numbered
+from indexer.rpc.proving import require_proved
 from indexer.rpc.ranges import fewer, narrowed
 
 #: What no log passes.
@@ -28,12 +29,16 @@ async def read_block(
     watched: frozenset[bytes],
     *,
     transactions: bool,
+    prove: bool = False,
 ) -> Block:
     """The block of a hash with the filter's logs and, if wanted, the watched addresses' transactions.
 
+    Args:
+        prove: whether the receipts, where they are read, are to be proved by the block's hash.
+
     Raises:
         Behind: the endpoint does not have it, or not all of it.
-        Inconsistent: its parts do not agree with each other.
+        Inconsistent: its parts do not agree with each other, or not with the hash.
     """
     wanted = wanted or NO_LOGS
     head = calls.block_of_hash(block.hash) if transactions else calls.header_of_hash(block.hash)
@@ -45,14 +50,17 @@ async def read_block(
         if not with_receipts:
             raise
         endpoint.lacks_block_receipts()
-        return await read_block(endpoint, block, wanted, watched, transactions=transactions)
+        return await read_block(endpoint, block, wanted, watched, transactions=transactions, prove=prove)
     if wire is None:
         raise Behind(f"{endpoint.name}: block {block} is not there")
     if not transactions:
         return check_block_logs(block, wire, logs, wanted)
     if not with_receipts:
         receipts = await _receipts_one_by_one(endpoint, [wire])
-    return check_block(block, wire, logs, _present(endpoint, wire, receipts[0]), wanted, watched)
+    present = _present(endpoint, wire, receipts[0])
+    if prove:
+        await require_proved(endpoint, block, wire, present)
+    return check_block(block, wire, logs, present, wanted, watched)
 
 
 async def read_transactions(

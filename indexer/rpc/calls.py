@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from msgspec import Raw
 from msgspec.json import Decoder
 
 from indexer.core.model import Span
@@ -20,6 +21,7 @@ Result = TypeVar("Result")
 # Built at import, complete before any thread can see them.
 _TEXT = Decoder(str)
 _HEADER = Decoder(WireHeader | None)
+_NAMES = Decoder(dict[str, Raw] | None)
 _BLOCK = Decoder(WireBlock | None)
 _LOGS = Decoder(list[WireLog])
 _RECEIPTS = Decoder(list[WireReceipt] | None)
@@ -55,6 +57,11 @@ def header_at(block: int | str) -> Call[WireHeader | None]:
 def header_of_hash(block_hash: bytes) -> Call[WireHeader | None]:
     """The block of a hash, canonical or not."""
     return Call("eth_getBlockByHash", (_hex(block_hash), False), _HEADER)
+
+
+def names_of_hash(block_hash: bytes) -> Call[dict[str, Raw] | None]:
+    """The block of a hash with its fields by name, those included that we know nothing of."""
+    return Call("eth_getBlockByHash", (_hex(block_hash), False), _NAMES)
 
 
 def block_at(number: int) -> Call[WireBlock | None]:

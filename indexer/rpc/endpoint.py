@@ -128,6 +128,10 @@ class Endpoint:
             self._shrunk_at = now
         return self._batch_calls
 
+    def tell_proof(self, verdict: str) -> None:
+        """Count what proving a block of this endpoint came to."""
+        self._observer.proof(self.name, verdict)
+
     def tell_state(self) -> None:
         """Tell the observer whether the endpoint is up, and its head, if either changed."""
         state = (self.verified and not self.health.is_open and self.banned is None, self.health.head)

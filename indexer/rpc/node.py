@@ -33,8 +33,9 @@ class Node:
     Inconsistent (the answers contradict each other), TooMuch (ask for less), Fatal (such as WrongChain).
     """
 
-    def __init__(self, pool: Pool, timing: Timing) -> None:
+    def __init__(self, pool: Pool, timing: Timing, *, prove: bool = False) -> None:
         self._pool = pool
+        self._prove = prove
         self._timing = timing
         self._has_finalized = False
 
@@ -124,7 +125,9 @@ class Node:
         """
 
         async def by_hash(endpoint: Endpoint) -> Block:
-            return await read_block(endpoint, block, filter, watched, transactions=transactions)
+            return await read_block(
+                endpoint, block, filter, watched, transactions=transactions, prove=self._prove
+            )
 
         return await self._pool.run(by_hash)
 

@@ -43,6 +43,9 @@ class RpcObserver(Protocol):
     def unknown_error(self, endpoint: str) -> None:
         """The endpoint gave an error or an answer that no rule knows."""
 
+    def proof(self, endpoint: str, verdict: str) -> None:
+        """A block's receipts were (not) proved by its hash; a `Verdict` of `indexer.core.proof`."""
+
 
 class SilentObserver:
     """An observer that counts nothing."""
@@ -56,4 +59,7 @@ class SilentObserver:
         """Nothing."""
 
     def unknown_error(self, endpoint: str) -> None:
+        """Nothing."""
+
+    def proof(self, endpoint: str, verdict: str) -> None:
         """Nothing."""

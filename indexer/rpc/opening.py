@@ -24,6 +24,7 @@ async def open_node(
     timing: Timing | None = None,
     observer: RpcObserver | None = None,
     redact: Callable[[str], str] | None = None,
+    prove: bool = False,
 ) -> AsyncIterator[Node]:
     """A node of these endpoints, the most preferred first; nothing is asked yet.
 
@@ -32,6 +33,7 @@ async def open_node(
         genesis_hash: likewise, the hash of block 0.
         redact: what a node's messages go through before they are shown, default: hides the
             endpoints' URLs and their parts.
+        prove: whether the receipts of a block that is read by its hash are proved by that hash.
     """
     timing = timing or Timing()
     observer = observer or SilentObserver()
@@ -44,7 +46,7 @@ async def open_node(
         observer=observer,
     )
     try:
-        yield Node(pool, timing)
+        yield Node(pool, timing, prove=prove)
     finally:
         await pool.close()
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 #: Of which blocks transactions are recorded: all, only those the tail follows, or none.
 TransactionsPolicy = Literal["all", "follow", "off"]
+#: How far a followed block is proved: its receipts against its hash, or only its links to other blocks.
+ProofLevel = Literal["receipts", "linked"]
 #: What happens when the chain changes below what it had called final.
 BelowFinalityPolicy = Literal["halt", "wait", "rollback"]
 
@@ -41,6 +43,8 @@ class ChainSettings:
     #: A deeper reorg stops the program.
     max_reorg_depth: int = 128
     below_finality: BelowFinalityPolicy = "halt"
+    #: Some chains hash their blocks in ways of their own; there only `linked` is possible.
+    proof: ProofLevel = "receipts"
 
     @property
     def label(self) -> str | None:

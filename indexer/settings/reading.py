@@ -114,6 +114,7 @@ def _chain(table: TomlTable, variables: Environment) -> ChainSettings:
         transactions=table.choice("transactions", default.transactions, ("all", "follow", "off")),
         max_reorg_depth=table.integer("max_reorg_depth", default.max_reorg_depth, 1, 1_000_000),
         below_finality=table.choice("below_finality", default.below_finality, ("halt", "wait", "rollback")),
+        proof=table.choice("proof", default.proof, ("receipts", "linked")),
     )
     table.done()
     return settings

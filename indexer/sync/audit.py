@@ -22,17 +22,10 @@ from indexer.core.difference import (
     Part,
     by_block,
     compare_transactions,
-    same_logs,
 )
 from indexer.core.errors import Inconsistent, TooMuch, Unavailable
-from indexer.core.logs import RangeLogs, check_range_logs
-from indexer.core.model import Span, Transaction
+from indexer.core.model import Span
 from indexer.core.plan import Piece, RangeSize, Worklist
-from indexer.core.receipts import watched_transactions
-from indexer.core.source import LogFilter, filter_of
-from indexer.core.wire import WireBlock, WireReceipt
-from indexer.rpc.node import Node
-from indexer.rpc.receipts import BlockWithReceipts, range_receipts
 from indexer.store.database import Database
 from indexer.store.repair import (
     Replaced,
@@ -49,6 +42,7 @@ from indexer.store.sources import StoredSource
 from indexer.store.writer import Writer
 from indexer.sync.lookahead import gather_in_order
 from indexer.sync.together import together
+from indexer.sync.truth import Asked, Truth, TruthReader, split_by_block
 
 log = journal.get(__name__)
 
@@ -58,43 +52,6 @@ KEPT_DIFFERENCES = 10_000
 RECEIPT_RANGE_BLOCKS, REPAIR_BLOCKS = 100, 100
 #: Blocks that are read again at the same time.
 READ_AHEAD = 4
-#: What no log passes.
-NO_LOGS = LogFilter((), ())
-
-#: Says whether the receipts are proved to be the block's: False where that cannot be told. Raises
-#: Inconsistent where they are proved not to be.
-Proved = Callable[[WireBlock, Sequence[WireReceipt]], bool]
-
-
-def never_proved(_block: WireBlock, _receipts: Sequence[WireReceipt]) -> bool:
-    """Believe the receipts as they came."""
-    return False
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """What the node says about some blocks."""
-
-    logs: RangeLogs
-    #: None: they were not read.
-    transactions: list[Transaction] | None
-    #: The hash of each block that was read as a whole.
-    hashes: Mapping[int, bytes]
-    #: How many of the blocks were proved.
-    proved: int = 0
-
-    def of_block(self, number: int, wanted: LogFilter) -> Truth:
-        """The part about one block."""
-        span = Span(number, number)
-        some = [each for each in self.logs.logs if int(each.block_number, 16) == number]
-        transactions = self.transactions
-        if transactions is not None:
-            transactions = [each for each in transactions if each.block_number == number]
-        return Truth(check_range_logs(span, wanted, some), transactions, self.hashes)
-
-    def agrees(self, other: Truth) -> bool:
-        """Whether both say the same about the same block."""
-        return same_logs(self.logs.logs, other.logs.logs) and self.transactions == other.transactions
 
 
 @dataclass(slots=True)
@@ -133,7 +90,7 @@ class Audit:
 
     def __init__(
         self,
-        node: Node,
+        truth: TruthReader,
         store: Database,
         writer: Writer | None,
         everyone: Sequence[StoredSource],
@@ -141,16 +98,15 @@ class Audit:
         against: str,
         workers: int,
         max_range_blocks: int,
-        proved: Proved = never_proved,
         progress: Callable[[Piece], None] = lambda _: None,
     ) -> None:
         """
         Args:
             writer: puts right what differs; None only tells.
             everyone: all sources of the database. Logs of active ones are told apart from each other.
-            against: ``receipts`` reads every block's receipts; anything else the logs of ranges.
+            against: what the truth is taken from, for the journal of repairs.
         """
-        self._node = node
+        self._truth = truth
         self._store = store
         self._writer = writer
         self._everyone = everyone
@@ -159,7 +115,6 @@ class Audit:
         self._workers = workers
         self._size = RangeSize(most=max_range_blocks)
         self._size.blocks = min(self._size.blocks, max_range_blocks)
-        self._proved = proved
         self._progress = progress
         self._decoders: dict[frozenset[int], Decoder] = {}
         self.findings = Findings()
@@ -193,15 +148,15 @@ class Audit:
         return self.findings
 
     def _at_most(self) -> int:
-        if self._against == "receipts":
-            return min(RECEIPT_RANGE_BLOCKS, self._size.most)
+        if self._truth.receipts:
+            return min(RECEIPT_RANGE_BLOCKS, self._size.blocks)
         return self._size.blocks
 
     async def _audit(self, piece: Piece, worklist: Worklist) -> None:
         """Compare one piece; what the node finds too much goes back onto the list."""
         with journal.batch():
             try:
-                truth = await self._read(piece.span, piece.source_ids)
+                truth = await self._truth.read(piece.span, self._asked(piece.source_ids))
             except TooMuch as error:
                 if len(piece.span) == 1:
                     self.findings.cannot_tell(piece.span, error)
@@ -245,18 +200,15 @@ class Audit:
 
     async def _look_again(self, piece: Piece, truth: Truth, differences: Sequence[Difference]) -> None:
         """Report the differences of those blocks about which the node says the same once more; repair them."""
-        found = by_block(differences)
-        wanted = self._filter(piece.source_ids)
+        found, asked = by_block(differences), self._asked(piece.source_ids)
+        first = split_by_block(truth, found)
 
         async def again(number: int) -> tuple[int, Truth | None]:
             try:
-                second = await self._read_again(number, piece.source_ids)
-                if not truth.of_block(number, wanted).agrees(second):
-                    raise Inconsistent(f"the node told two different things about block {number}")
+                return number, await self._truth.confirmed(number, asked, *first[number])
             except (Inconsistent, TooMuch) as error:
                 self.findings.cannot_tell(Span(number, number), error)
                 return number, None
-            return number, second
 
         confirmed = {
             number: second
@@ -323,57 +275,11 @@ class Audit:
         replaced = Replaced()
         async with writer.transaction() as connection:
             await require_final(connection, blocks)
-            for number, each in zip(blocks, encoded, strict=True):
-                replaced += await replace_events(connection, [number], events, self._everyone, each)
+            replaced += await replace_events(connection, blocks, events, self._everyone, encoded)
             if mined and truths[0] is not None:
                 replaced += await replace_transactions(connection, blocks, mined, transactions, hashes)
             await write_journal(connection, blocks, source_ids, replaced, self._against, differences)
         return replaced
-
-    async def _read(self, span: Span, source_ids: frozenset[int]) -> Truth:
-        if self._against != "receipts":
-            return Truth(await self._node.range_logs(span, self._filter(source_ids)), None, {})
-        return self._truth_of(span, source_ids, await range_receipts(self._node, span))
-
-    async def _read_again(self, number: int, source_ids: frozenset[int]) -> Truth:
-        """The truth about one block from its receipts; without receipts mode its logs have to agree with them.
-
-        Raises:
-            Inconsistent: among other things, when logs and receipts do not.
-        """
-        if self._against == "receipts":
-            span = Span(number, number)
-            return self._truth_of(span, source_ids, await range_receipts(self._node, span))
-        header = await self._node.header(number)
-        if header is None:
-            raise Inconsistent(f"block {number} is not there any more")
-        wanted = self._filter(source_ids)
-        block = await self._node.block(header.id, wanted, frozenset(), transactions=True)
-        return Truth(block.logs, None, {number: header.hash})
-
-    def _truth_of(self, span: Span, source_ids: frozenset[int], blocks: Sequence[BlockWithReceipts]) -> Truth:
-        """The sources' logs and transactions out of whole blocks."""
-        wanted = self._filter(source_ids)
-        addresses = {"0x" + address.hex() for address in wanted.addresses}
-        topics = None if wanted.topic0s is None else {"0x" + topic.hex() for topic in wanted.topic0s}
-        logs = [
-            each
-            for block in blocks
-            for receipt in block.receipts
-            for each in receipt.logs
-            if each.address.lower() in addresses
-            and (topics is None or (each.topics and each.topics[0].lower() in topics))
-        ]
-        mined = frozenset(self._mined(source_ids))
-        transactions = [
-            each
-            for block in blocks
-            for each in watched_transactions(block.header, block.wire.transactions, block.receipts, mined)
-        ]
-        proved = sum(self._proved(block.wire, block.receipts) for block in blocks)
-        headers = [block.header for block in blocks]
-        checked = check_range_logs(span, wanted, logs).with_headers(headers)
-        return Truth(checked, transactions, {header.number: header.hash for header in headers}, proved)
 
     def _events(self, source_ids: Iterable[int]) -> frozenset[int]:
         return frozenset(each for each in source_ids if self._by_id[each].table is not None)
@@ -385,9 +291,9 @@ class Audit:
             each.address: TransactionSource(each.id, each.contract) for each in some if each.table is None
         }
 
-    def _filter(self, source_ids: Iterable[int]) -> LogFilter:
-        events = [self._by_id[each].as_source() for each in sorted(self._events(source_ids))]
-        return filter_of(events) if events else NO_LOGS
+    def _asked(self, source_ids: Iterable[int]) -> Asked:
+        events = tuple(self._by_id[each].as_source() for each in sorted(self._events(source_ids)))
+        return Asked(events, frozenset(self._mined(source_ids)))
 
     def _decoder(self, event_ids: frozenset[int]) -> Decoder:
         """A decoder for these sources that knows the logs of all other active ones and leaves them alone."""

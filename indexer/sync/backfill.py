@@ -173,8 +173,10 @@ class Backfill:
                 while len(running) < self._workers and (piece := worklist.take(self._at_most(fill))):
                     running.add(asyncio.create_task(fill_one(piece)))
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
+                # All are asked: asyncio complains of a failure that nobody asked for.
+                failures = [failure for task in done if (failure := task.exception())]
+                if failures:
+                    raise failures[0]
         finally:
             for task in running:
                 task.cancel()
