@@ -15,7 +15,8 @@ from indexer.core.receiptsroot import summarize
 from indexer.core.rlp import rlp_list, rlp_number, rlp_string
 from indexer.core.trie import list_root, trie_root
 from indexer.core.wire import WireLog, WireReceipt
-from tests.fixtures.fakechain import FakeLog, bloom
+from tests.fixtures.fakechain import FakeLog
+from tests.fixtures.fakehash import bloom
 from tests.fixtures.wirelogs import hex_of
 
 #: Few letters and lengths, so that keys begin alike, contain each other, and end at odd places.

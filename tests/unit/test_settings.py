@@ -182,7 +182,10 @@ def test_all_mistakes_are_told_at_once_with_their_places(tmp_path: Path) -> None
         (("[[contracts]]", "[contracts]"), "contracts: must be tables, each written [[contracts]]"),
         (("[chain]", "chain = 1\n[other]"), "chain: must be a table, written [chain], not a number"),
         (("[chain]", "[chain"), "not valid TOML"),
-        (("[chain]", '[chain]\nbelow_finality = "pray"'), 'chain.below_finality: must be "halt", "wait" or "rollback"'),
+        (
+            ("[chain]", '[chain]\nbelow_finality = "pray"'),
+            'chain.below_finality: must be "halt", "wait" or "rollback"',
+        ),
         (("[chain]", "[chain]\npoll_seconds = nan"), "chain.poll_seconds: must be a number from 0.01"),
     ],
 )
