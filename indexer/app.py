@@ -18,7 +18,7 @@ from indexer.metrics import Metrics
 from indexer.rpc.heads import Heads
 from indexer.rpc.node import Node
 from indexer.settings import Settings
-from indexer.store.catalog import register
+from indexer.store.catalog import read_chain, register
 from indexer.store.database import Database
 from indexer.store.embedded import EmbeddedPostgres
 from indexer.store.leadership import wait_for_leadership
@@ -142,7 +142,9 @@ class Process:
             for migration in await migrate(store):
                 log.info("migrated", migration=migration.name)
             self._readiness.schema_current = True
-            self._metrics.chain_is(await self._node.chain_id())
+            identity = (await self._node.chain_id(), await self._node.genesis_hash())
+            self._metrics.chain_is(identity[0])
+            self._readiness.chain_right = await read_chain(store) in {None, identity}
             self._metrics.leader(False)
             async with await wait_for_leadership(store, waiting=_stand_by) as leadership:
                 self._metrics.leader(True)

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done · 1 done, and something is wrong (`check`, `audit`, `digest --compare`) · 2 the user's mistake,
 with one clear message, or what was asked cannot be told · 70 a person must look · 75 try again later ·
-130 interrupted.
+130 interrupted · 143 terminated before it was done (`run` and `dev` are never done: for them that is 0).
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ log = journal.get(__name__)
 
 #: What a shell reports for a program ended by SIGINT.
 INTERRUPTED = 130
+#: What a shell reports for a program ended by SIGTERM.
+TERMINATED = 143
 #: EX_SOFTWARE: something that we did not foresee.
 UNFORESEEN = 70
 
@@ -46,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     journal.setup(redact, style=os.environ.get("INDEXER_JOURNAL", "auto"))
     try:
         with asyncio.Runner() as runner:
-            return runner.run(_until_told_to_stop(command(options, redact)))
+            endless = command in {run_command, dev_command}
+            return runner.run(_until_told_to_stop(command(options, redact), 0 if endless else TERMINATED))
     except KeyboardInterrupt:
         return INTERRUPTED
     except IndexerError as error:
@@ -61,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UNFORESEEN
 
 
-async def _until_told_to_stop(work: Coroutine[Any, Any, int]) -> int:
-    """The work's exit code; SIGTERM cancels the work, and being stopped like that is a success."""
+async def _until_told_to_stop(work: Coroutine[Any, Any, int], stopped: int) -> int:
+    """The work's exit code; SIGTERM cancels the work, and then it is the given one."""
     told = False
     task = asyncio.ensure_future(work)
 
@@ -79,7 +82,7 @@ async def _until_told_to_stop(work: Coroutine[Any, Any, int]) -> int:
         if not told:
             raise
         log.info("stopped")
-        return 0
+        return stopped
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
         if not task.done():

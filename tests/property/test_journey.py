@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
+from pathlib import Path
+
 import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from indexer.core.errors import IndexerError
 from indexer.sync import follow
+from tests.fixtures.postgres import fresh_database
 from tests.property.journey.bugs import BUGS, Bug
+from tests.property.journey.machine import Journey
 from tests.property.journey.stories import STORIES, Story
 from tests.property.journey.world import World
+
+#: Runs of the state machine, and things that happen in each.
+EXAMPLES = int(os.environ.get("JOURNEY_EXAMPLES", "15"))
+STEPS = 25
+#: Making a failure as short as possible takes minutes: asked for by whoever looks into one.
+PHASES = (Phase.generate, Phase.shrink) if "JOURNEY_SHRINK" in os.environ else (Phase.generate,)
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +49,27 @@ async def test_a_planted_bug_does_not_survive_its_story(
     with pytest.raises((AssertionError, IndexerError), match=bug.symptom):
         async with World(database_url) as world:
             await bug.story(world)
+
+
+def test_whatever_happens_in_whatever_order_the_rows_equal_the_chain_in_the_end(
+    postgres_url: str, template_database: str
+) -> None:
+    class JourneyHere(Journey):
+        new_database = staticmethod(partial(fresh_database, postgres_url, template_database))
+
+    run_state_machine_as_test(
+        JourneyHere,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            phases=PHASES,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_the_readme_names_every_planted_bug() -> None:
+    readme = (Path(__file__).parent / "journey" / "README.md").read_text()
+    assert [bug.name for bug in BUGS if f"| {bug.name} |" not in readme] == []

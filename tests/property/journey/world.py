@@ -7,8 +7,8 @@ a step, and when it loses its memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -24,13 +24,13 @@ from indexer.parts import Flow
 from indexer.rpc.address import EndpointAddress
 from indexer.rpc.node import Node
 from indexer.rpc.opening import open_node
+from indexer.rpc.transport import Timing
 from indexer.settings import BackfillSettings, ChainSettings, Settings
 from indexer.store.catalog import register
-from indexer.store.database import Connection, Database, open_database
+from indexer.store.database import Database, open_database
 from indexer.store.leadership import take_leadership
-from indexer.store.reading import read_state
 from indexer.store.writer import Writer
-from tests.fixtures.fakechain import FakeChain
+from tests.fixtures.fakechain import FakeChain, FakeTransaction
 from tests.fixtures.fakelogs import (
     LATECOMER_ABI,
     LATECOMER_ADDRESS,
@@ -43,6 +43,7 @@ from tests.fixtures.fakelogs import (
 from tests.fixtures.fakenode import FakeNode, serving
 from tests.fixtures.truth import assert_equal_to_chain
 from tests.fixtures.truth_expected import TrueContract
+from tests.property.journey.interruption import interrupt_commits
 
 LEDGER = TrueContract("Ledger", LEDGER_ADDRESSES, LEDGER_ABI)
 REGISTRY = TrueContract("Registry", (REGISTRY_ADDRESS,), REGISTRY_ABI, start_block=3)
@@ -52,10 +53,6 @@ LATECOMER = TrueContract("Latecomer", (LATECOMER_ADDRESS,), LATECOMER_ABI)
 MOST_STEPS = 200
 #: What the flow itself would try again.
 PASSING = (Unavailable, Inconsistent)
-
-
-class Cut(asyncio.CancelledError):
-    """The process was told to stop here."""
 
 
 @dataclass(slots=True)
@@ -86,7 +83,10 @@ class World:
             backfill=BackfillSettings(parallel=2, max_range_blocks=5),
         )
         self._database_url = database_url
-        self._contracts = [LEDGER, REGISTRY]
+        #: What the configuration asks to watch, and what it asked when the indexer was started.
+        self.contracts = [LEDGER, REGISTRY]
+        self._running_with = self.contracts
+        self._highest = 0
         self._stack = AsyncExitStack()
         self._running = AsyncExitStack()
         self._indexer: Indexer | None = None
@@ -107,41 +107,47 @@ class World:
     def mine(self, blocks: int, seed: int, *, transactions: int = 2) -> None:
         """Put so many blocks on the head, their transactions chosen by the seed."""
         random = Random(seed)
-        for _ in range(blocks):
-            self.chain.mine(some_transactions(random, random.randrange(transactions + 1)))
+        self._grow([some_transactions(random, random.randrange(transactions + 1)) for _ in range(blocks)])
 
     def reorg(self, depth: int, length: int, seed: int, *, transactions: int = 2) -> None:
-        """Replace so many of the newest blocks by so many others; some transactions are on both branches."""
+        """Replace so many of the newest blocks by so many others, as far down as they are not final.
+
+        Some transactions are on both branches.
+        """
         random = Random(seed)
-        deepest = self.chain.head.number - self.final_number
-        depth = min(depth, deepest)
-        old = [
-            each
-            for block in self.chain.blocks[len(self.chain.blocks) - depth :]
-            for each in block.transactions
-        ]
+        depth = min(depth, self.chain.head.number - self._final_number)
+        dropped = self.chain.blocks[len(self.chain.blocks) - depth :]
+        old = [each for block in dropped for each in block.transactions]
         branch = []
         for _ in range(length):
             kept = tuple(each for each in old if random.random() < 0.3)
             old = [each for each in old if each not in kept]
             branch.append((*kept, *some_transactions(random, random.randrange(transactions + 1))))
-        self.chain.reorg(depth, branch)
+        self.chain.roll_back(depth)
+        self._grow(branch)
+
+    def _grow(self, blocks: Sequence[Sequence[FakeTransaction]]) -> None:
+        for transactions in blocks:
+            self.chain.mine(transactions)
+        self._highest = max(self._highest, self.chain.head.number)
 
     @property
-    def final_number(self) -> int:
-        """The highest block that may not be replaced any more."""
-        return max(self.chain.finalized, self._seen_final)
-
-    _seen_final = 0
+    def _final_number(self) -> int:
+        """The highest block that is never replaced: without the tag, as many below the highest head as agreed."""
+        if self.node.knows_finality:
+            return self.chain.finalized
+        return max(0, min(self._highest - self._settings.chain.confirmations, self.chain.head.number))
 
     def finalize(self, below_head: int = 0) -> None:
-        """Call the block so far below the head final."""
+        """Call the block so far below the head final, on a chain that has such a word."""
+        if not self.node.knows_finality:
+            return
         self.chain.finalize(self.chain.head.number - below_head)
 
     def watch(self, contract: TrueContract) -> None:
         """Add a contract to the configuration, which is read at the next start."""
-        if contract not in self._contracts:
-            self._contracts.append(contract)
+        if contract not in self.contracts:
+            self.contracts.append(contract)
 
     def after(self, requests: int, happening: Callable[[], None]) -> None:
         """Let something happen to the chain just before that many more requests have been answered."""
@@ -178,13 +184,15 @@ class World:
     async def _start(self) -> Indexer:
         database = await open_database(self._database_url, max_connections=4)
         self._running.push_async_callback(database.close)
-        self._interrupt_commits(database)
+        interrupt_commits(database, self._take_cut)
         leadership = await take_leadership(database)
         assert leadership is not None
         self._running.callback(leadership.release)
         writer = Writer(database, leadership.epoch)
-        node = await self._running.enter_async_context(open_node([EndpointAddress("node", self.url)]))
-        contracts = tuple(_watched(contract) for contract in self._contracts)
+        node = await self._running.enter_async_context(
+            open_node([EndpointAddress("node", self.url)], timing=Timing(retry_total_seconds=20.0))
+        )
+        contracts = tuple(_watched(contract) for contract in self.contracts)
         registered = await register(
             writer,
             contracts,
@@ -192,32 +200,12 @@ class World:
             genesis_hash=await node.genesis_hash(),
         )
         flow = Flow(self._settings, node, database, writer, contracts, registered, Metrics("test"))
+        self._running_with = list(self.contracts)
         return Indexer(flow, node, database)
 
-    def _interrupt_commits(self, database: Database) -> None:
-        """Let `cut_next_commit` have its effect on this pool."""
-        original = database.transaction
-
-        @asynccontextmanager
-        async def transaction(**options: Any) -> AsyncIterator[Connection]:
-            cut = None
-            async with original(**options) as connection:
-                yield connection
-                # Reading transactions say how isolated they want to be.
-                if "isolation" in options:
-                    return
-                cut, self._cut = self._cut, None
-                if cut == "before":
-                    raise Cut
-                if cut == "during":
-                    task = asyncio.current_task()
-                    assert task is not None
-                    # Thrown where the answer to the commit is awaited: it may be carried out or not.
-                    task.cancel()
-            if cut == "after":
-                raise Cut
-
-        database.transaction = transaction  # type: ignore[method-assign]
+    def _take_cut(self) -> str | None:
+        cut, self._cut = self._cut, None
+        return cut
 
     async def step(self) -> bool:
         """One step of the tail; whether there is more to do. A failure that passes is nothing to do."""
@@ -241,26 +229,30 @@ class World:
     async def _fill(self) -> None:
         await (await self.indexer()).flow.backfill.fill_final()
 
+    async def reconcile(self) -> None:
+        """Make what is stored part of the chain, as the commands do that only fill."""
+        await self._tried(self._reconcile)
+
+    async def _reconcile(self) -> None:
+        indexer = await self.indexer()
+        await indexer.flow.follower.reconcile(await indexer.node.head())
+
     async def _tried(self, act: Callable[[], Any]) -> object:
         """What came of it; None after a failure that passes or an interruption, as in a process that goes on."""
         # A task of its own, so that a cancellation ends it and not the test.
         task = asyncio.ensure_future(act())
         try:
             result = await task
+            if self.node.failure is not None:
+                raise AssertionError("the fake node itself failed") from self.node.failure
         except PASSING as failure:
+            if self.node.failure is not None:
+                raise AssertionError("the fake node itself failed") from self.node.failure
             self._failure = f"{type(failure).__name__}: {failure}"
             return None
         except asyncio.CancelledError:
             return None
-        finally:
-            await self._remember_finality()
         return result
-
-    async def _remember_finality(self) -> None:
-        """Without the tag, what the indexer once took for final must stay: deeper reorgs are another story."""
-        if self._indexer is not None and not self.node.knows_finality:
-            finalized = (await read_state(self._indexer.database)).finalized
-            self._seen_final = max(self._seen_final, finalized.number if finalized else 0)
 
     async def covered_rows(self) -> int:
         """How many events are in the database."""
@@ -283,18 +275,16 @@ class World:
 
     async def look(self) -> None:
         """What the database claims to have must be right at any moment, on the branch that it is on."""
-        await self.indexer()
-        assert self._indexer is not None
-        cursor = (await read_state(self._indexer.database)).cursor
-        if cursor is None:
+        at = await self._ask("select hash from indexer.cursor")
+        if at is None:
             return
-        branch = [self.chain.by_hash[cursor.hash]]
+        branch = [self.chain.by_hash[at]]
         while branch[-1].number:
             branch.append(self.chain.by_hash[branch[-1].parent_hash])
         remembered = FakeChain()
         remembered.blocks = branch[::-1]
         self._memory.chain = remembered
-        await assert_equal_to_chain(self._database_url, self._memory_url, self._contracts, complete=False)
+        await assert_equal_to_chain(self._database_url, self._memory_url, self.contracts, complete=False)
 
     async def settle(self) -> int:
         """Bring everything to rest and compare it with the chain; how many events there are."""
@@ -302,13 +292,18 @@ class World:
         self.node.answers_instead.clear()
         self.node.before = lambda method, params: None
         self._cut = None
-        # A chain that only went back is contradicted by its next block.
+        if self._running_with != self.contracts:
+            await self.crash()
+        # A chain that only went back is contradicted by its next blocks. They make the rest final, with and
+        # without the tag; the tail covers them itself.
         self.mine(1, seed=0)
-        for final in (3, 0):
-            self.finalize(below_head=final)
+        await self.follow()
+        self.mine(1 + self._settings.chain.confirmations, seed=1)
+        self.finalize()
+        for _ in range(2):
             await self.follow()
             await self.fill()
-        return await assert_equal_to_chain(self._database_url, self.url, self._contracts)
+        return await assert_equal_to_chain(self._database_url, self.url, self.contracts)
 
 
 def _watched(contract: TrueContract) -> WatchedContract:
