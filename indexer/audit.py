@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -25,8 +25,9 @@ from indexer.core.plan import Piece, merge_gaps
 from indexer.core.redaction import Redactor
 from indexer.core.spans import overlap, without
 from indexer.leading import chosen_names, existing_database, require_current, take_lead
-from indexer.metrics import Metrics
 from indexer.rpc.node import Node
+from indexer.rpc.observer import RpcObserver, SilentObserver
+from indexer.rpc.opening import open_node
 from indexer.settings import Settings
 from indexer.store.catalog import read_chain
 from indexer.store.database import Database
@@ -117,7 +118,8 @@ async def _audited(
     async with AsyncExitStack() as stack:
         # Truth is loaded into temporary tables, which a connection for reading only may not make.
         store = await stack.enter_async_context(existing_database(settings, read_only=False))
-        node = await stack.enter_async_context(parts.node(asked, Metrics(settings.chain.label), redact))
+        proofs = _Proofs()
+        node = await stack.enter_async_context(_node(asked, proofs, redact))
         await _require_chain(store, node)
         writer, keep = None, []
         if wanted.repair:
@@ -146,7 +148,28 @@ async def _audited(
                 progress=lambda piece: _advance(bar, piece),
             )
             findings = await beside(work.run(plan.pieces), *keep)
-    return _report(wanted, plan, findings, time.monotonic() - started)
+    return _report(wanted, plan, findings, proofs.counts, time.monotonic() - started)
+
+
+class _Proofs(SilentObserver):
+    """Counts the verdicts on receipts."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def proof(self, endpoint: str, verdict: str) -> None:  # noqa: ARG002 - the observer's signature
+        self.counts[str(verdict)] += 1
+
+
+def _node(settings: Settings, observer: RpcObserver, redact: Redactor) -> AbstractAsyncContextManager[Node]:
+    return open_node(
+        parts.addresses(settings),
+        chain_id=settings.chain.id,
+        timing=parts.timing(settings),
+        observer=observer,
+        redact=redact,
+        prove=settings.chain.proof == "receipts",
+    )
 
 
 def _advance(bar: tqdm[NoReturn], piece: Piece) -> None:
@@ -217,7 +240,9 @@ def _span(wanted: Wanted, final: int | None) -> Span:
     return Span(wanted.first, last)
 
 
-def _report(wanted: Wanted, plan: _Plan, findings: Findings, seconds: float) -> Report:
+def _report(
+    wanted: Wanted, plan: _Plan, findings: Findings, proofs: Mapping[str, int], seconds: float
+) -> Report:
     total = findings.counts.total()
     verdict = "different" if total else "cannot_tell" if findings.unsure else "clean"
     return Report(
@@ -228,7 +253,7 @@ def _report(wanted: Wanted, plan: _Plan, findings: Findings, seconds: float) -> 
         compared=findings.compared,
         not_stored=plan.not_stored,
         rows=findings.rows,
-        proved_blocks=findings.proved,
+        proofs=dict(proofs),
         differences_total=total,
         sources=_by_source(plan.everyone, findings),
         differences=_lines(plan.everyone, findings.differences),

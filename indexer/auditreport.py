@@ -54,8 +54,8 @@ class Report(msgspec.Struct, kw_only=True):
     compared: int
     not_stored: int
     rows: int
-    #: Blocks whose receipts were proved.
-    proved_blocks: int
+    #: How many times a block's receipts were proved by its hash, by the verdict; empty where none were read.
+    proofs: dict[str, int]
     differences_total: int
     sources: list[SourceLine]
     #: The first ones.
@@ -92,6 +92,9 @@ def text_of(report: Report) -> str:
             f"repaired: {report.repaired_blocks:,} blocks, {report.rows_removed:,} rows out, "
             f"{report.rows_added:,} in; not repaired: {report.unrepaired_blocks:,} blocks"
         )
+    if report.proofs:
+        told = ", ".join(f"{verdict} {count:,}" for verdict, count in sorted(report.proofs.items()))
+        lines.append(f"receipts against the block's hash: {told}")
     if report.not_stored:
         lines.append(f"not compared: {report.not_stored:,} blocks × sources that are not stored")
     sampled = "" if report.seed is None else f", a sample of seed {report.seed}"

@@ -57,7 +57,7 @@ async def read_block(
         return check_block_logs(block, wire, logs, wanted)
     if not with_receipts:
         receipts = await _receipts_one_by_one(endpoint, [wire])
-    present = _present(endpoint, wire, receipts[0])
+    present = present_receipts(endpoint, wire, receipts[0])
     if prove:
         await require_proved(endpoint, block, wire, present)
     return check_block(block, wire, logs, present, wanted, watched)
@@ -75,7 +75,7 @@ async def read_transactions(
     """
     numbers = range(span.first, span.last + 1)
     try:
-        wires, receipts = await _ask_blocks(endpoint, numbers)
+        wires, receipts = await ask_blocks(endpoint, numbers)
     except IndexerError as error:
         about_span = narrowed(error, endpoint, span)
         if about_span is None:
@@ -87,7 +87,7 @@ async def read_transactions(
         if wire is None:
             raise Behind(f"{endpoint.name}: block {number} is not there yet")
         numbered(endpoint, wire, number)
-        header, transactions = check_block_transactions(wire, _present(endpoint, wire, some), watched)
+        header, transactions = check_block_transactions(wire, present_receipts(endpoint, wire, some), watched)
         headers.append(header)
         found.extend(transactions)
     return found, headers
@@ -113,7 +113,7 @@ async def _ask_with_logs(
         return answers[: len(others)], [log for answer in answers[len(others) :] for log in answer]
 
 
-async def _ask_blocks(
+async def ask_blocks(
     endpoint: Endpoint, numbers: Sequence[int]
 ) -> tuple[list[WireBlock | None], list[list[WireReceipt] | None]]:
     """The blocks of these heights and the receipts of each."""
@@ -146,7 +146,9 @@ def _next(receipts: Iterator[WireReceipt | None], count: int) -> list[WireReceip
     return None if None in some else [each for each in some if each is not None]
 
 
-def _present(endpoint: Endpoint, wire: WireHeader, receipts: list[WireReceipt] | None) -> list[WireReceipt]:
+def present_receipts(
+    endpoint: Endpoint, wire: WireHeader, receipts: list[WireReceipt] | None
+) -> list[WireReceipt]:
     if receipts is None:
         raise Behind(f"{endpoint.name}: the receipts of block {int(wire.number, 16)} are not there")
     return receipts

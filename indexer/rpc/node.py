@@ -20,6 +20,7 @@ from indexer.rpc.headers import read_finalized, read_headers
 from indexer.rpc.heads import Heads
 from indexer.rpc.pool import Pool
 from indexer.rpc.ranges import read_range_logs
+from indexer.rpc.receipts import BlockWithReceipts, read_receipts
 from indexer.rpc.transport import Timing
 
 #: Blocks whose transactions and receipts are asked for in one request.
@@ -152,10 +153,6 @@ class Node:
         Raises:
             TooMuch: ask for fewer blocks. Never for a single block.
         """
-        spans = [
-            Span(first, min(first + _BLOCKS_PER_REQUEST - 1, span.last))
-            for first in range(span.first, span.last + 1, _BLOCKS_PER_REQUEST)
-        ]
 
         async def of_part(part: Span) -> tuple[list[Transaction], list[Header]]:
             async def in_part(endpoint: Endpoint) -> tuple[list[Transaction], list[Header]]:
@@ -163,13 +160,30 @@ class Node:
 
             return await self._pool.run(in_part, block=part.last)
 
-        parts = await fetch_all(of_part, spans, AT_ONCE)
+        parts = await fetch_all(of_part, _requests(span), AT_ONCE)
         headers = [header for _, some in parts for header in some]
         for parent, header in pairwise(headers):
             if not header.follows(parent.id):
                 raise Inconsistent(f"block {header.id} is not a child of {parent.id}")
         found = [transaction for some, _ in parts for transaction in some]
         return found, {header.number: header.hash for header in headers}
+
+    async def range_receipts(self, span: Span) -> list[BlockWithReceipts]:
+        """The canonical blocks of a range with their transactions and receipts, each from one endpoint.
+
+        Where the node proves what it reads, the receipts are proved by the block's hash.
+
+        Raises:
+            TooMuch: ask for fewer blocks. Never for a single block.
+        """
+
+        async def of_part(part: Span) -> list[BlockWithReceipts]:
+            async def in_part(endpoint: Endpoint) -> list[BlockWithReceipts]:
+                return await read_receipts(endpoint, part, prove=self._prove)
+
+            return await self._pool.run(in_part, block=part.last)
+
+        return [block for some in await fetch_all(of_part, _requests(span), AT_ONCE) for block in some]
 
     def heads(self, *, poll_seconds: float, stall_seconds: float = 60.0) -> Heads:
         """A watch over the newest block; see `Heads`."""
@@ -184,3 +198,11 @@ class Node:
         except Behind as error:
             span = f"{min(numbers)}..{max(numbers)}"
             raise Inconsistent(f"not all of the blocks {span} are there: {error}") from error
+
+
+def _requests(span: Span) -> list[Span]:
+    """The span in parts that are asked for in one request each."""
+    return [
+        Span(first, min(first + _BLOCKS_PER_REQUEST - 1, span.last))
+        for first in range(span.first, span.last + 1, _BLOCKS_PER_REQUEST)
+    ]

@@ -9,12 +9,11 @@ from indexer.core.errors import IndexerError
 from indexer.core.model import Header, Span
 from indexer.core.receipts import check_receipts
 from indexer.core.wire import WireBlock, WireReceipt
-from indexer.rpc.blocks import _ask_blocks, _present
-from indexer.rpc.concurrent import AT_ONCE, fetch_all
+from indexer.rpc.blocks import ask_blocks, present_receipts
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind
 from indexer.rpc.headers import numbered
-from indexer.rpc.node import _BLOCKS_PER_REQUEST, Node
+from indexer.rpc.proving import require_proved
 from indexer.rpc.ranges import narrowed
 
 
@@ -27,31 +26,20 @@ class BlockWithReceipts:
     receipts: Sequence[WireReceipt]
 
 
-async def range_receipts(node: Node, span: Span) -> list[BlockWithReceipts]:
-    """The blocks of the span with their transactions and receipts, each from one endpoint.
+async def read_receipts(endpoint: Endpoint, span: Span, *, prove: bool) -> list[BlockWithReceipts]:
+    """The canonical blocks of the span with their transactions and receipts.
+
+    Args:
+        prove: whether the receipts are to be proved by each block's hash.
 
     Raises:
-        TooMuch: ask for fewer blocks. Never for a single block.
-        Unavailable, Inconsistent: as of every question to the node.
+        TooMuch: fewer blocks are wanted.
+        Behind: the endpoint does not have all of them.
+        Inconsistent: a block and its receipts do not agree.
     """
-    parts = [
-        Span(first, min(first + _BLOCKS_PER_REQUEST - 1, span.last))
-        for first in range(span.first, span.last + 1, _BLOCKS_PER_REQUEST)
-    ]
-
-    async def of_part(part: Span) -> list[BlockWithReceipts]:
-        async def at(endpoint: Endpoint) -> list[BlockWithReceipts]:
-            return await _read(endpoint, part)
-
-        return await node._pool.run(at, block=part.last)
-
-    return [block for some in await fetch_all(of_part, parts, AT_ONCE) for block in some]
-
-
-async def _read(endpoint: Endpoint, span: Span) -> list[BlockWithReceipts]:
     numbers = range(span.first, span.last + 1)
     try:
-        wires, receipts = await _ask_blocks(endpoint, numbers)
+        wires, receipts = await ask_blocks(endpoint, numbers)
     except IndexerError as error:
         about_span = narrowed(error, endpoint, span)
         if about_span is None:
@@ -62,7 +50,9 @@ async def _read(endpoint: Endpoint, span: Span) -> list[BlockWithReceipts]:
         if wire is None:
             raise Behind(f"{endpoint.name}: block {number} is not there yet")
         header = numbered(endpoint, wire, number)
-        present = _present(endpoint, wire, some)
+        present = present_receipts(endpoint, wire, some)
         check_receipts(header, wire.transactions, present)
+        if prove:
+            await require_proved(endpoint, header.id, wire, present)
         found.append(BlockWithReceipts(header, wire, present))
     return found

@@ -41,7 +41,7 @@ begin
         grant select (chain_id, genesis_hash, name) on indexer.chain to {READER};
         grant select on
             indexer.cursor, indexer.source, indexer.block, indexer.transaction, indexer.undecoded_log,
-            indexer.reorg, indexer.orphaned_event, indexer.coverage
+            indexer.reorg, indexer.orphaned_event, indexer.coverage, indexer.repair
         to {READER};
     end if;
 end

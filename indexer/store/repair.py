@@ -160,17 +160,12 @@ async def _compare_table(
             case when stored.address is null then 'missing' when truth.address is null then 'extra'
                 else 'altered' end as kind
         from pg_temp.audit_truth as truth full join ({own}) as stored using (block_number, log_index)
-        where stored.address is null or truth.address is null or row({_list("truth", columns)})
-            *<> row({_list("stored", columns)})
+        where stored.address is null or truth.address is null or truth *<> stored
         """,
         table.others,
     )
     await connection.execute("drop table pg_temp.audit_truth")
     return [_event(table, row, Kind(row["kind"])) for row in rows_found]
-
-
-def _list(name: str, columns: Iterable[str]) -> str:
-    return ", ".join(f"{name}.{quoted(column)}" for column in columns)
 
 
 def _event(table: EventTable, row: asyncpg.Record, kind: Kind) -> Difference:

@@ -58,15 +58,12 @@ async def next_portion(connection: Connection, after: Key) -> list[UndecodedLog]
 async def next_blocks(connection: Connection, after: int, source_id: int) -> tuple[list[UndecodedLog], int]:
     """The source's entries of the next blocks after that one, and the last of these blocks.
 
-    No block is cut in two. Empty at the end.
+    No block is cut in two, however many entries it has. Empty at the end.
     """
     keys = await _next_keys(connection, (after, 2**31 - 1, 2**63 - 1), source_id)
     if not keys:
         return [], after
     first, last = keys[0][0], keys[-1][0]
-    if last > first:
-        # The last block may go on in the next portion.
-        last = max(key[0] for key in keys if key[0] < last)
     rows = await connection.fetch(READ_BLOCKS, source_id, first, last)
     return [undecoded_log(row) for row in rows], last
 

@@ -62,8 +62,6 @@ class Findings:
     compared: int = 0
     #: Rows of the chain that were compared: events, undecoded logs and transactions.
     rows: int = 0
-    #: Blocks whose receipts were proved to be the block's.
-    proved: int = 0
     #: The first ones, and how many of them there are in all.
     differences: list[Difference] = field(default_factory=list)
     counts: Counter[tuple[int | None, Part, Kind]] = field(default_factory=Counter)
@@ -173,7 +171,6 @@ class Audit:
             except Inconsistent as error:
                 self.findings.cannot_tell(piece.span, error)
                 return
-            self.findings.proved += truth.proved
             if differences:
                 await self._look_again(piece, truth, differences)
             self.findings.compared += len(piece.span) * len(piece.source_ids)

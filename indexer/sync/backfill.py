@@ -114,6 +114,8 @@ class Backfill:
         self._workers = workers
         self._size = RangeSize(most=max_range_blocks)
         self._size.blocks = min(self._size.blocks, max_range_blocks)
+        most = min(TRANSACTION_RANGE_BLOCKS, max_range_blocks)
+        self._transaction_size = RangeSize(blocks=most, most=most)
         self._decoders: dict[frozenset[int], Decoder] = {}
         self._by_id = {source.id: source for source in wanted.sources}
         self._addresses = {each: address for address, each in wanted.transaction_sources.items()}
@@ -184,7 +186,7 @@ class Backfill:
 
     def _at_most(self, fill: Callable[[Piece], Awaitable[int | None]]) -> int:
         if fill == self._fill_transactions:
-            return min(TRANSACTION_RANGE_BLOCKS, self._size.most)
+            return self._transaction_size.blocks
         return self._size.blocks
 
     async def _fill_events(self, piece: Piece) -> int | None:
@@ -216,8 +218,9 @@ class Backfill:
             except TooMuch as error:
                 if len(piece.span) == 1:
                     raise
-                self._size.refused(piece.span, error)
+                self._transaction_size.refused(piece.span, error)
                 return None
+            self._transaction_size.answered(piece.span, 0)
             with self._metrics.commit():
                 await self._writer.fill_transactions(
                     piece.span, sorted(piece.source_ids), transactions, hashes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from indexer.core.difference import same_logs
@@ -11,21 +11,12 @@ from indexer.core.logs import RangeLogs, check_range_logs
 from indexer.core.model import Span, Transaction
 from indexer.core.receipts import watched_transactions
 from indexer.core.source import LogFilter, Source, filter_of
-from indexer.core.wire import WireBlock, WireLog, WireReceipt
+from indexer.core.wire import WireLog
 from indexer.rpc.node import Node
-from indexer.rpc.receipts import BlockWithReceipts, range_receipts
+from indexer.rpc.receipts import BlockWithReceipts
 
 #: What no log passes.
 NO_LOGS = LogFilter((), ())
-
-#: Says whether the receipts are proved to be the block's: False where that cannot be told. Raises
-#: Inconsistent where they are proved not to be.
-Proved = Callable[[WireBlock, Sequence[WireReceipt]], bool]
-
-
-def never_proved(_block: WireBlock, _receipts: Sequence[WireReceipt]) -> bool:
-    """Believe the receipts as they came."""
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +28,6 @@ class Truth:
     transactions: list[Transaction] | None
     #: The hash of each block that was read as a whole.
     hashes: Mapping[int, bytes]
-    #: How many of the blocks were proved.
-    proved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +47,13 @@ class Asked:
 class TruthReader:
     """Reads the same blocks in two ways, so that a node has to err twice to be believed."""
 
-    def __init__(self, node: Node, *, receipts: bool, proved: Proved = never_proved) -> None:
+    def __init__(self, node: Node, *, receipts: bool) -> None:
         """
         Args:
             receipts: take logs, and transactions, out of every block's receipts instead of asking for logs.
         """
         self._node = node
         self.receipts = receipts
-        self._proved = proved
 
     async def read(self, span: Span, asked: Asked) -> Truth:
         """What the node says about the blocks.
@@ -75,7 +63,7 @@ class TruthReader:
             Unavailable, Inconsistent: as of every question to the node.
         """
         if self.receipts:
-            return self._truth_of(span, asked, await range_receipts(self._node, span))
+            return self._truth_of(span, asked, await self._node.range_receipts(span))
         return Truth(await self._node.range_logs(span, asked.filter), None, {})
 
     async def confirmed(
@@ -124,10 +112,9 @@ class TruthReader:
                 block.header, block.wire.transactions, block.receipts, asked.mined
             )
         ]
-        proved = sum(self._proved(block.wire, block.receipts) for block in blocks)
         headers = [block.header for block in blocks]
         checked = check_range_logs(span, wanted, logs).with_headers(headers)
-        return Truth(checked, transactions, {header.number: header.hash for header in headers}, proved)
+        return Truth(checked, transactions, {header.number: header.hash for header in headers})
 
 
 def split_by_block(
