@@ -46,9 +46,6 @@ MISTAKES = {
 
 LOCK_NOT_AVAILABLE = "55P03"
 
-#: What the driver's internal errors say when a connection is lost under a COPY that is not answered yet.
-BROKEN = ("not connected", 'in the "failed" state')
-
 
 def failure_of(error: Exception) -> IndexerError:
     """The error of ours that says what to do about an error of asyncpg or of the network."""
@@ -56,7 +53,9 @@ def failure_of(error: Exception) -> IndexerError:
         return _of_server(error)
     if isinstance(error, asyncpg.InterfaceError):
         return _of_client(error)
-    if isinstance(error, asyncpg.InternalClientError) and any(each in str(error) for each in BROKEN):
+    if isinstance(error, asyncpg.InternalClientError):
+        # The driver lost its way in the protocol, as when the server is killed under a COPY: in words that
+        # depend on the moment. A new connection begins anew.
         return Unavailable(f"the database connection broke: {_first_line(error)}")
     if isinstance(error, TimeoutError):
         return Unavailable("the database did not answer in time")
