@@ -77,6 +77,7 @@ class Scene:
         rpc_url: str | None = None,
         database_url: str | None = None,
         timeouts: Mapping[str, object] | None = None,
+        chain: Mapping[str, object] | None = None,
     ) -> Path:
         """A configuration; with other URLs where the program has to go another way than we do."""
         self._configs += 1
@@ -85,7 +86,7 @@ class Scene:
             CONTRACTS,
             rpc=[rpc_url or self.rpc_url],
             database_url=database_url or self.database_url,
-            chain={"poll_seconds": 0.05},
+            chain={"poll_seconds": 0.05, **(chain or {})},
             backfill=BACKFILL,
             timeouts=timeouts,
             name=f"indexer-{self._configs}.toml",
