@@ -16,12 +16,12 @@ from indexer.core.errors import Unavailable, UserMistake
 from indexer.core.model import Header, Span
 from indexer.core.redaction import Redactor
 from indexer.core.watched import WatchedContract
+from indexer.leading import chosen_names, take_lead
 from indexer.metrics import Metrics
 from indexer.rpc.node import Node
 from indexer.settings import Settings
 from indexer.store.catalog import Registered, register
 from indexer.store.database import Database
-from indexer.store.leadership import Leadership, current_leader, take_leadership
 from indexer.store.migrations import migrate
 from indexer.store.writer import Writer
 from indexer.sync.backfill import Progress, Wanted, gaps
@@ -67,14 +67,12 @@ async def backfill(
     """
     journal.setup(redact, style=settings.journal.format, level="warning")
     watched = load_watched(settings)
-    names = frozenset(each.name for each in watched)
-    if unknown := sorted((contracts or frozenset()) - names):
-        raise UserMistake(f"no contract {', '.join(unknown)}; configured are {', '.join(sorted(names))}")
+    names = chosen_names(watched, contracts)
     metrics = Metrics(settings.chain.label)
     async with parts.node(settings, metrics, redact) as node, parts.any_database(settings) as store:
-        leadership = await _lead(store)
+        leadership = await take_lead(store, "backfill by hand; `indexer run` fills all gaps by itself")
         async with leadership:
-            run = _Run(settings, watched, contracts or names, node, store, metrics)
+            run = _Run(settings, watched, names, node, store, metrics)
             outcome = await beside(
                 run.fill(Writer(store, leadership.epoch), first, last, quiet=as_json), leadership.keep()
             )
@@ -173,17 +171,6 @@ def _span(first: int, last: int | None, finalized: Header) -> Span:
     return Span(first, last)
 
 
-async def _lead(store: Database) -> Leadership:
-    await migrate(store)
-    leadership = await take_leadership(store)
-    if leadership is None:
-        raise Unavailable(
-            f"another process writes to this database ({await current_leader(store)}); `indexer run` fills all gaps by "
-            "itself, see `indexer status`. Stop it first to backfill by hand"
-        )
-    return leadership
-
-
 async def _register(
     settings: Settings, watched: tuple[WatchedContract, ...], node: Node, writer: Writer
 ) -> Registered:
@@ -230,7 +217,10 @@ async def migrate_all(settings: Settings, redact: Redactor) -> int:
     async with parts.any_database(settings) as store:
         for migration in await migrate(store):
             sys.stdout.write(f"applied {migration.name}\n")
-        async with await _lead(store) as leadership, parts.node(settings, metrics, redact) as node:
+        async with (
+            await take_lead(store, "migrate") as leadership,
+            parts.node(settings, metrics, redact) as node,
+        ):
             await _register(settings, watched, node, Writer(store, leadership.epoch))
     sys.stdout.write(f"the database is up to date for {len(watched)} contracts\n")
     return 0

@@ -8,18 +8,11 @@ import msgspec
 
 from indexer import journal
 from indexer.core.address import checksum_address
-from indexer.core.model import BlockId
 from indexer.core.redaction import Redactor
 from indexer.leading import existing_database
+from indexer.printed import Block, block
 from indexer.settings import Settings
 from indexer.store.reorgs import Orphan, Reorg, read_reorgs
-
-
-class Block(msgspec.Struct, kw_only=True):
-    """A block, as it is printed."""
-
-    number: int
-    hash: str
 
 
 class OrphanLine(msgspec.Struct, kw_only=True):
@@ -80,9 +73,9 @@ def _line(reorg: Reorg, *, events: bool) -> ReorgLine:
         id=reorg.id,
         happened_at=reorg.happened_at.isoformat(),
         depth=reorg.depth,
-        fork=_block(reorg.fork),
-        old_head=_block(reorg.old_head),
-        new_head=_block(reorg.new_head),
+        fork=block(reorg.fork),
+        old_head=block(reorg.old_head),
+        new_head=block(reorg.new_head),
         rows_removed=reorg.rows_removed,
         rows_added=reorg.rows_added,
         transactions_removed=reorg.transactions_removed,
@@ -98,15 +91,11 @@ def _orphan(orphan: Orphan) -> OrphanLine:
         address=checksum_address(orphan.address),
         event=orphan.event,
         signature=orphan.signature,
-        block=_block(orphan.block),
+        block=block(orphan.block),
         log_index=orphan.log_index,
         transaction_hash="0x" + orphan.transaction_hash.hex(),
         args=dict(orphan.args),
     )
-
-
-def _block(block: BlockId) -> Block:
-    return Block(number=block.number, hash="0x" + block.hash.hex())
 
 
 def text_of(report: Report) -> str:

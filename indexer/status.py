@@ -11,22 +11,15 @@ import msgspec
 from indexer import journal, parts
 from indexer.contracts import load_watched
 from indexer.core.address import checksum_address
-from indexer.core.errors import IndexerError, Unavailable
+from indexer.core.errors import IndexerError
 from indexer.core.model import BlockId, Header, Span
 from indexer.core.plan import missing
 from indexer.core.redaction import Redactor
+from indexer.leading import existing_database
 from indexer.metrics import Metrics
+from indexer.printed import Block, block
 from indexer.settings import Settings
-from indexer.store.embedded import running_url
-from indexer.store.migrations import schema_version
 from indexer.store.reading import ReorgStatus, SourceStatus, StoredStatus, read_status
-
-
-class Block(msgspec.Struct, kw_only=True):
-    """A block, as it is printed."""
-
-    number: int
-    hash: str
 
 
 class SourceLine(msgspec.Struct, kw_only=True):
@@ -85,15 +78,7 @@ async def show(settings: Settings, redact: Redactor, *, as_json: bool) -> int:
     """
     journal.setup(redact, style=settings.journal.format, level="error")
     load_watched(settings)
-    url = settings.database.url or running_url(parts.embedded_directory())
-    if url is None and not parts.embedded_directory().is_dir():
-        raise Unavailable("there is no database yet: `indexer run` makes the embedded one under .indexer/")
-    async with parts.any_database(settings, read_only=True) as store:
-        version = await schema_version(store)
-        if not version.is_current:
-            raise Unavailable(
-                "the database has not this version's schema: `indexer migrate` brings it up to date"
-            )
+    async with existing_database(settings, read_only=True) as store:
         stored = await read_status(store)
     head, node_error = await _head(settings, redact)
     report = report_of(stored, head, node_error, datetime.now(UTC))
@@ -112,15 +97,15 @@ async def _head(settings: Settings, redact: Redactor) -> tuple[Header | None, st
 
 def report_of(stored: StoredStatus, head: Header | None, node_error: str | None, now: datetime) -> Report:
     """The stored and the node's numbers, put side by side."""
-    cursor = stored.state.cursor
+    cursor, finalized = stored.state.cursor, stored.state.finalized
     delay = None if stored.state.cursor_time is None else now.timestamp() - stored.state.cursor_time
     lines = [_source(source, cursor) for source in stored.sources]
     leader = stored.leader
     return Report(
         chain_id=stored.chain_id,
-        head=_block(head.id) if head else None,
-        indexed=_block(cursor),
-        finalized=_block(stored.state.finalized),
+        head=block(head.id) if head else None,
+        indexed=block(cursor) if cursor else None,
+        finalized=block(finalized) if finalized else None,
         lag_blocks=max(0, head.number - cursor.number) if head and cursor else None,
         delay_seconds=None if delay is None else round(max(0.0, delay), 1),
         node_error=node_error,
@@ -158,23 +143,15 @@ def _pairs(spans: Iterable[Span]) -> list[tuple[int, int]]:
     return [(span.first, span.last) for span in spans]
 
 
-def _block(block: BlockId | None) -> Block | None:
-    return None if block is None else Block(number=block.number, hash="0x" + block.hash.hex())
-
-
-def _required(block: BlockId) -> Block:
-    return Block(number=block.number, hash="0x" + block.hash.hex())
-
-
 def _reorg(reorg: ReorgStatus | None) -> ReorgLine | None:
     if reorg is None:
         return None
     return ReorgLine(
         happened_at=reorg.happened_at.isoformat(),
         depth=reorg.depth,
-        fork=_required(reorg.fork),
-        old_head=_required(reorg.old_head),
-        new_head=_required(reorg.new_head),
+        fork=block(reorg.fork),
+        old_head=block(reorg.old_head),
+        new_head=block(reorg.new_head),
         rows_removed=reorg.rows_removed,
         rows_added=reorg.rows_added,
     )

@@ -57,10 +57,37 @@ async def read_block(
         return check_block_logs(block, wire, logs, wanted)
     if not with_receipts:
         receipts = await _receipts_one_by_one(endpoint, [wire])
-    present = present_receipts(endpoint, wire, receipts[0])
+    present = _present(endpoint, wire, receipts[0])
     if prove:
         await require_proved(endpoint, block, wire, present)
     return check_block(block, wire, logs, present, wanted, watched)
+
+
+async def read_whole_blocks(
+    endpoint: Endpoint, span: Span
+) -> list[tuple[Header, WireBlock, list[WireReceipt]]]:
+    """The canonical blocks of the span with their transactions and receipts, as they came.
+
+    Raises:
+        TooMuch: fewer blocks are wanted.
+        Behind: the endpoint does not have all of them.
+        Inconsistent: an answer is another block.
+    """
+    numbers = range(span.first, span.last + 1)
+    try:
+        wires, receipts = await _ask_blocks(endpoint, numbers)
+    except IndexerError as error:
+        about_span = narrowed(error, endpoint, span)
+        if about_span is None:
+            raise
+        raise about_span from error
+    found: list[tuple[Header, WireBlock, list[WireReceipt]]] = []
+    for number, wire, some in zip(numbers, wires, receipts, strict=True):
+        if wire is None:
+            raise Behind(f"{endpoint.name}: block {number} is not there yet")
+        header = numbered(endpoint, wire, number)
+        found.append((header, wire, _present(endpoint, wire, some)))
+    return found
 
 
 async def read_transactions(
@@ -68,26 +95,12 @@ async def read_transactions(
 ) -> tuple[list[Transaction], list[Header]]:
     """The watched addresses' transactions in canonical blocks of the span, and the blocks' headers.
 
-    Raises:
-        TooMuch: fewer blocks are wanted.
-        Behind: the endpoint does not have all of them.
-        Inconsistent: a block and its receipts do not agree.
+    Raises: as `read_whole_blocks`, and Inconsistent where a block and its receipts do not agree.
     """
-    numbers = range(span.first, span.last + 1)
-    try:
-        wires, receipts = await ask_blocks(endpoint, numbers)
-    except IndexerError as error:
-        about_span = narrowed(error, endpoint, span)
-        if about_span is None:
-            raise
-        raise about_span from error
     found: list[Transaction] = []
     headers: list[Header] = []
-    for number, wire, some in zip(numbers, wires, receipts, strict=True):
-        if wire is None:
-            raise Behind(f"{endpoint.name}: block {number} is not there yet")
-        numbered(endpoint, wire, number)
-        header, transactions = check_block_transactions(wire, present_receipts(endpoint, wire, some), watched)
+    for _, wire, receipts in await read_whole_blocks(endpoint, span):
+        header, transactions = check_block_transactions(wire, receipts, watched)
         headers.append(header)
         found.extend(transactions)
     return found, headers
@@ -113,7 +126,7 @@ async def _ask_with_logs(
         return answers[: len(others)], [log for answer in answers[len(others) :] for log in answer]
 
 
-async def ask_blocks(
+async def _ask_blocks(
     endpoint: Endpoint, numbers: Sequence[int]
 ) -> tuple[list[WireBlock | None], list[list[WireReceipt] | None]]:
     """The blocks of these heights and the receipts of each."""
@@ -146,9 +159,7 @@ def _next(receipts: Iterator[WireReceipt | None], count: int) -> list[WireReceip
     return None if None in some else [each for each in some if each is not None]
 
 
-def present_receipts(
-    endpoint: Endpoint, wire: WireHeader, receipts: list[WireReceipt] | None
-) -> list[WireReceipt]:
+def _present(endpoint: Endpoint, wire: WireHeader, receipts: list[WireReceipt] | None) -> list[WireReceipt]:
     if receipts is None:
         raise Behind(f"{endpoint.name}: the receipts of block {int(wire.number, 16)} are not there")
     return receipts
