@@ -72,6 +72,7 @@ async def test_from_the_first_start_on_the_rows_equal_the_chain_through_history_
             gate.release()
             # What lies between finality and the restart is filled in as it becomes final.
             await dev.chain.mine(2 * SLOTS_IN_AN_EPOCH)
+            await until_at_head(database_url, dev.rpc_url)
             await until_complete(database_url)
             await assert_equal_to_chain(database_url, dev.rpc_url, contracts)
             assert await program.stopped() == 0
