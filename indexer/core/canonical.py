@@ -108,15 +108,6 @@ def next_step(window: Window, head: Header, at_most: int) -> Step:
     return Diverged()
 
 
-def linked(parent: BlockId, headers: Sequence[Header]) -> bool:
-    """Whether the headers are a chain that starts right above the parent."""
-    for header in headers:
-        if not header.follows(parent):
-            return False
-        parent = header.id
-    return True
-
-
 def require_linked(parent: BlockId, headers: Sequence[Header]) -> None:
     """Raise Inconsistent unless the headers are a chain that starts right above the parent."""
     for header in headers:

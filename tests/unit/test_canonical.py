@@ -9,7 +9,6 @@ from indexer.core.canonical import (
     Idle,
     Window,
     fork_among,
-    linked,
     lookback,
     next_step,
     require_linked,
@@ -82,9 +81,9 @@ def test_a_head_below_the_window_is_a_node_that_fell_behind() -> None:
 
 def test_headers_link_by_parent_hash_and_number() -> None:
     cursor = header(10).id
-    assert linked(cursor, [header(11), header(12)])
-    assert not linked(cursor, [header(11), header(12, "b")])
-    assert not linked(cursor, [header(12)])
+    require_linked(cursor, [header(11), header(12)])
+    with pytest.raises(Inconsistent, match="block 12 is not a child of block 10"):
+        require_linked(cursor, [header(12)])
     with pytest.raises(Inconsistent, match="block 12 is not a child of block 11"):
         require_linked(cursor, [header(11), header(12, "b")])
 
