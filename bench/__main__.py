@@ -1,4 +1,4 @@
-"""`python -m bench backfill`: the whole program; `python -m bench stages`: its steps one by one."""
+"""`python -m bench backfill`: the whole program; `stages`: its steps; `bloom`, `proof`: what proofs cost."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ import contextlib
 import signal
 
 
-async def _serve(logs: int) -> None:
+async def _serve(logs: int, *, sparse: bool) -> None:
+    from bench.chain import make_chain
     from bench.node import serve
+    from bench.sparse import make_sparse_chain
 
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await serve(logs)
+        await serve(make_sparse_chain(logs) if sparse else make_chain(logs))
 
 
 def main() -> None:
@@ -30,8 +32,21 @@ def main() -> None:
     stages.add_argument("--logs", type=int, default=10_000)
     stages.add_argument("--runs", type=int, default=30)
     stages.add_argument("--json", action="store_true")
+    bloom = commands.add_parser(
+        "bloom", help="a backfill that reads every header, with and without the proof"
+    )
+    bloom.add_argument("--logs", type=int, default=50_000)
+    bloom.add_argument("--runs", type=int, default=7)
+    bloom.add_argument("--json", action="store_true")
+    proof = commands.add_parser("proof", help="proving a followed block by its receipts, in one process")
+    proof.add_argument("--receipts", type=int, default=200)
+    proof.add_argument("--runs", type=int, default=50)
+    proof.add_argument("--json", action="store_true")
     node = commands.add_parser("node", help="only the node that answers from memory")
     node.add_argument("--logs", type=int, default=1_000_000)
+    node.add_argument(
+        "--sparse", action="store_true", help="about five logs in each block, and honest headers"
+    )
     options = parser.parse_args()
     if options.command == "backfill":
         from bench.backfill import report, run_all
@@ -41,8 +56,17 @@ def main() -> None:
         from bench.stages import report as report_stages
 
         report_stages(options.logs, options.runs, as_json=options.json)
+    elif options.command == "bloom":
+        from bench.bloom import report as report_bloom
+        from bench.bloom import run_all as run_bloom
+
+        report_bloom(asyncio.run(run_bloom(options.logs, options.runs)), as_json=options.json)
+    elif options.command == "proof":
+        from bench.proof import report as report_proof
+
+        report_proof(options.receipts, options.runs, as_json=options.json)
     else:
-        asyncio.run(_serve(options.logs))
+        asyncio.run(_serve(options.logs, sparse=options.sparse))
 
 
 main()

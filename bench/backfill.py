@@ -79,14 +79,14 @@ async def _one(server: str, database: str, config: Path, last: int, batches: lis
     root = await asyncpg.connect(server)
     try:
         await root.execute(f"create database {database}")
-        url = _with_database(server, database)
+        url = with_database(server, database)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         clock = asyncio.get_running_loop().time
         started = clock()
-        outcome = await _backfill(url, config, last)
+        outcome = await run_backfill(url, config, last)
         process_seconds = clock() - started
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        await _require_rows(url, sum(batch.rows for batch in batches))
+        await require_rows(url, sum(batch.rows for batch in batches))
         floor = await copy_seconds(url, batches)
         await root.execute(f"drop database {database} with (force)")
     finally:
@@ -100,7 +100,12 @@ async def _one(server: str, database: str, config: Path, last: int, batches: lis
     )
 
 
-async def _backfill(url: str, config: Path, last: int) -> dict[str, float]:
+async def run_backfill(url: str, config: Path, last: int) -> dict[str, float]:
+    """What `indexer backfill` of the blocks up to the last one says it did.
+
+    Raises:
+        RuntimeError: it failed.
+    """
     command = ["backfill", "--config", str(config), "--from-block", "0", "--to-block", str(last), "--json"]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -117,7 +122,8 @@ async def _backfill(url: str, config: Path, last: int) -> dict[str, float]:
     return outcome
 
 
-async def _require_rows(url: str, expected: int) -> None:
+async def require_rows(url: str, expected: int) -> None:
+    """Raise RuntimeError unless so many transfers are in the database."""
     connection = await asyncpg.connect(url)
     try:
         rows = await connection.fetchval("select count(*) from token.transfer")
@@ -127,7 +133,7 @@ async def _require_rows(url: str, expected: int) -> None:
         raise RuntimeError(f"{rows} rows are in the table, not {expected}")
 
 
-def _with_database(url: str, database: str) -> str:
+def with_database(url: str, database: str) -> str:
     """The server's URL with another database in it."""
     path, question, query = url.partition("?")
     return f"{path[: path.rindex('/')]}/{database}{question}{query}"

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from bench.chain import CHAIN_ID, TOKEN, Chain, make_chain
+from bench.chain import CHAIN_ID, TOKEN, Chain
 
 #: Logs in one answer; more are refused, as by nodes that many people use.
 MOST_LOGS = 20_000
@@ -24,11 +24,10 @@ class TooManyError(Exception):
 
 
 @asynccontextmanager
-async def running_node(log_count: int) -> AsyncIterator[str]:
-    """The URL of a node in a new process, with a chain of so many logs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench", "node", "--logs", str(log_count), stdout=asyncio.subprocess.PIPE
-    )
+async def running_node(log_count: int, *, sparse: bool = False) -> AsyncIterator[str]:
+    """The URL of a node in a new process, with a chain of so many logs; sparse: few in each block."""
+    command = [sys.executable, "-m", "bench", "node", "--logs", str(log_count), *["--sparse"] * sparse]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(START_SECONDS):
@@ -42,9 +41,8 @@ async def running_node(log_count: int) -> AsyncIterator[str]:
         await process.wait()
 
 
-async def serve(log_count: int) -> None:
-    """Make the chain, print the URL, and answer until cancelled."""
-    chain = make_chain(log_count)
+async def serve(chain: Chain) -> None:
+    """Print the URL, and answer for the chain until cancelled."""
     application = web.Application(client_max_size=1 << 20)
 
     async def answer(request: web.Request) -> web.Response:

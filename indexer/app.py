@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from indexer import __version__, journal, parts
 from indexer.contracts import load_watched
-from indexer.core.errors import BelowFinality, LostLeadership
+from indexer.core.errors import BelowFinality, IndexerError, LostLeadership, TooDeep
 from indexer.core.health import Limits
 from indexer.core.redaction import Redactor
 from indexer.core.watched import WatchedContract
@@ -21,12 +21,14 @@ from indexer.settings import Settings
 from indexer.store.catalog import read_chain, register
 from indexer.store.database import Database
 from indexer.store.embedded import EmbeddedPostgres
+from indexer.store.halts import record_halt
 from indexer.store.leadership import wait_for_leadership
 from indexer.store.migrations import migrate
 from indexer.store.writer import Writer
 from indexer.sync.loops import Wake, follow, keep_filled, watch_head
 from indexer.sync.persist import LONGEST_PAUSE_SECONDS, PASSING, persist
 from indexer.sync.together import together
+from indexer.sync.watching import watch_database
 
 log = journal.get(__name__)
 
@@ -52,7 +54,11 @@ async def run(
     health = Health(
         metrics,
         readiness,
-        Limits(settings.health.stalled_seconds, settings.health.silent_chain_seconds),
+        Limits(
+            settings.health.stalled_seconds,
+            settings.health.silent_chain_seconds,
+            settings.health.backfill_stalled_seconds,
+        ),
         probe_seconds=settings.health.probe_seconds,
         redact=redact,
     )
@@ -65,7 +71,9 @@ async def run(
         started(server, metrics)
         process = Process(settings, watched, metrics, readiness, node, embedded)
         heads = node.heads(
-            poll_seconds=settings.chain.poll_seconds, stall_seconds=settings.timeouts.websocket_stall_seconds
+            poll_seconds=settings.chain.poll_seconds,
+            stall_seconds=settings.timeouts.websocket_stall_seconds,
+            told=metrics.head_read,
         )
         await together(
             heads.run(), watch_head(heads, metrics), process.index(heads), process.watch_embedded()
@@ -108,26 +116,41 @@ class Process:
                 await self._connect_and_lead(heads)
             finally:
                 self._readiness.database = None
-                self._metrics.leader(False)
+                self._metrics.database(False)
+                self._metrics.leader(None)
 
         while True:
             try:
                 await persist(lead, self._metrics, "indexing", (*PASSING, LostLeadership))
             except BelowFinality as error:
+                waits = self._settings.chain.below_finality == "wait"
+                kind = "too_deep" if isinstance(error, TooDeep) else "below_finality"
                 self._metrics.error(error)
-                self._metrics.halted(str(error))
-                log.critical("halted", reason=str(error))
-                if self._settings.chain.below_finality != "wait":
-                    await self._serve_halted()
+                self._metrics.halted(str(error), kind, waits=waits)
+                log.critical("halted", kind=kind, reason=str(error))
+                await self._remember_halt(kind, str(error))
+                if not waits:
+                    await persist(self._serve_halted, self._metrics, "serving what is stored")
             await asyncio.sleep(LONGEST_PAUSE_SECONDS)
+
+    async def _remember_halt(self, kind: str, reason: str) -> None:
+        """Leave the reason where it can be read when this process is gone, as far as that is possible."""
+        try:
+            async with parts.database(self._settings, self._url()) as store:
+                await record_halt(store, kind, reason)
+        except IndexerError as error:
+            log.warning("the halt was not noted in the database", reason=str(error))
 
     async def _serve_halted(self) -> NoReturn:
         """Keep the database's health readable; whoever mends the cause starts the process again."""
         url = self._url()
         async with parts.database(self._settings, url, read_only=True) as store:
             self._readiness.database = store.ping
-            await asyncio.get_running_loop().create_future()
-        raise AssertionError("unreachable")
+            try:
+                await watch_database(store, self._metrics)
+            finally:
+                self._readiness.database = None
+                self._metrics.database(False)
 
     def _url(self) -> str:
         if self._embedded is not None:
@@ -138,19 +161,26 @@ class Process:
     async def _connect_and_lead(self, heads: Heads) -> None:
         async with parts.database(self._settings, self._url()) as store:
             self._readiness.database = store.ping
-            self._metrics.pool(lambda: (store.size, store.idle))
+            self._metrics.database(True)
+            self._metrics.pool(lambda: (store.size, store.idle, store.most))
             for migration in await migrate(store):
                 log.info("migrated", migration=migration.name)
             self._readiness.schema_current = True
             identity = (await self._node.chain_id(), await self._node.genesis_hash())
             self._metrics.chain_is(identity[0])
             self._readiness.chain_right = await read_chain(store) in {None, identity}
-            self._metrics.leader(False)
-            async with await wait_for_leadership(store, waiting=_stand_by) as leadership:
-                self._metrics.leader(True)
-                log.info("leading", epoch=leadership.epoch)
-                writer = Writer(store, leadership.epoch)
-                await together(leadership.keep(), self._write(heads, store, writer))
+            await together(watch_database(store, self._metrics), self._lead(heads, store))
+
+    async def _lead(self, heads: Heads, store: Database) -> None:
+        async with await wait_for_leadership(store, waiting=self._stand_by) as leadership:
+            self._metrics.leader(True)
+            log.info("leading", epoch=leadership.epoch)
+            writer = Writer(store, leadership.epoch, leadership.since)
+            await together(leadership.keep(), self._write(heads, store, writer))
+
+    def _stand_by(self, leader: str) -> None:
+        self._metrics.leader(False)
+        log.info("standing by", leader=leader)
 
     async def _write(self, heads: Heads, store: Database, writer: Writer) -> None:
         registered = await register(
@@ -175,9 +205,5 @@ class Process:
         )
         await together(
             follow(flow.follower, heads, self._metrics),
-            keep_filled(flow.backfill, wake, self._metrics),
+            keep_filled(flow.follower, flow.backfill, wake, self._metrics),
         )
-
-
-def _stand_by(leader: str) -> None:
-    log.info("standing by", leader=leader)

@@ -19,7 +19,7 @@ from indexer.auditreport import DifferenceLine, Report, SourceLine, UnsureLine, 
 from indexer.contracts import load_watched
 from indexer.core.address import checksum_address
 from indexer.core.difference import Difference, sample
-from indexer.core.errors import Inconsistent, Unavailable, UserMistake, WrongChain
+from indexer.core.errors import Inconsistent, IndexerError, Unavailable, UserMistake, WrongChain
 from indexer.core.model import Span
 from indexer.core.plan import Piece, merge_gaps
 from indexer.core.redaction import Redactor
@@ -29,6 +29,7 @@ from indexer.rpc.node import Node
 from indexer.rpc.observer import RpcObserver, SilentObserver
 from indexer.rpc.opening import open_node
 from indexer.settings import Settings
+from indexer.store.audits import AuditResult, record_audit
 from indexer.store.catalog import read_chain
 from indexer.store.database import Database
 from indexer.store.sources import StoredSource, read_final, read_sources
@@ -36,6 +37,8 @@ from indexer.store.writer import Writer
 from indexer.sync.audit import Audit, Findings
 from indexer.sync.together import beside
 from indexer.sync.truth import TruthReader
+
+log = journal.get(__name__)
 
 #: Exit codes.
 CLEAN, DIFFERENT, CANNOT_TELL = 0, 1, 2
@@ -128,7 +131,7 @@ async def _audited(
             except Unavailable as error:
                 raise _Busy(str(error)) from error
             await stack.enter_async_context(leadership)
-            writer, keep = Writer(store, leadership.epoch), [leadership.keep()]
+            writer, keep = Writer(store, leadership.epoch, leadership.since), [leadership.keep()]
         plan = await _plan(store, wanted, names)
         with tqdm(
             total=plan.blocks,
@@ -148,7 +151,30 @@ async def _audited(
                 progress=lambda piece: _advance(bar, piece),
             )
             findings = await beside(work.run(plan.pieces), *keep)
-    return _report(wanted, plan, findings, proofs.counts, time.monotonic() - started)
+        report = _report(wanted, plan, findings, proofs.counts, time.monotonic() - started)
+        await _note(store, report, findings)
+    return report
+
+
+async def _note(store: Database, report: Report, findings: Findings) -> None:
+    """Leave the result in the database, for the metrics of whoever indexes and for `indexer status`."""
+    result = AuditResult(
+        span=Span(report.from_block, report.to_block),
+        against=report.against,
+        sampled=report.seed is not None,
+        verdict=report.verdict,
+        compared=report.compared,
+        rows=report.rows,
+        differences=report.differences_total,
+        unsure_blocks=sum(len(span) for span, _ in findings.unsure),
+        repaired_blocks=report.repaired_blocks,
+        unrepaired_blocks=report.unrepaired_blocks,
+    )
+    try:
+        await record_audit(store, result)
+    except IndexerError as error:
+        # The report stands all the same.
+        log.warning("the audit was not noted in the database", reason=str(error))
 
 
 class _Proofs(SilentObserver):
@@ -169,6 +195,7 @@ def _node(settings: Settings, observer: RpcObserver, redact: Redactor) -> Abstra
         observer=observer,
         redact=redact,
         prove=settings.chain.proof == "receipts",
+        logs_bloom=settings.chain.logs_bloom,
     )
 
 

@@ -15,6 +15,7 @@ from indexer.core.redaction import Redactor
 from indexer.core.source import LogFilter, Source, filter_of
 from indexer.core.watched import WatchedContract
 from indexer.rpc.probe import probe
+from indexer.rpc.proofprobe import Configured
 from indexer.settings import Settings
 from indexer.store.rights import check_database
 
@@ -36,6 +37,7 @@ async def show(settings: Settings, redact: Redactor, *, as_json: bool) -> int:
             wanted=_filter(watched),
             timing=parts.timing(parts.impatient(settings)),
             redact=redact,
+            proof=Configured(settings.chain.proof, settings.backfill.proof, settings.chain.logs_bloom),
         )
     findings += await _database(settings)
     _print(findings, redact, as_json=as_json)

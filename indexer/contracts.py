@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,10 @@ from indexer.core.errors import UserMistake
 from indexer.core.schema import tables_of_contract
 from indexer.core.watched import WatchedContract
 from indexer.settings import ContractSettings, Settings
+
+#: Of the names that a message lists.
+_SHOWN_NAMES = 50
+_SHOWN_CHARACTERS = 200
 
 
 def load_watched(settings: Settings) -> tuple[WatchedContract, ...]:
@@ -48,10 +53,17 @@ def chosen_events(contract: ContractSettings) -> tuple[EventSpec, ...]:
     unknown = [name for name in contract.events if name not in by_name]
     if unknown:
         raise UserMistake(
-            f"contract {contract.name}: {contract.abi} has no event {', '.join(unknown)}; "
-            f"it has {', '.join(sorted(event.signature for event in events))}"
+            f"contract {contract.name}: {contract.abi} has no event {_listed(unknown)}; "
+            f"it has {_listed(sorted(event.signature for event in events))}"
         )
     return tuple(e for e in events if e.name in contract.events or e.signature in contract.events)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names, with the end left out where they are many or long."""
+    shown = [name if len(name) <= _SHOWN_CHARACTERS else name[:_SHOWN_CHARACTERS] + "…" for name in names]
+    more = [f"… ({len(names)} in all)"] if len(names) > _SHOWN_NAMES else []
+    return ", ".join([*shown[:_SHOWN_NAMES], *more])
 
 
 def read_abi(path: Path) -> tuple[EventSpec, ...]:
@@ -63,8 +75,10 @@ def read_abi(path: Path) -> tuple[EventSpec, ...]:
         abi = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise UserMistake(f"{path}: cannot be read: {error.strerror}; is the path right?") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserMistake(f"{path}: not JSON: {error}; give an ABI file or a compiler artifact") from error
+    except RecursionError as error:
+        raise UserMistake(f"{path}: its lists and objects are nested too deeply for an ABI") from error
     try:
         events = events_of_abi(abi)
     except UserMistake as mistake:

@@ -73,9 +73,8 @@ async def backfill(
         leadership = await take_lead(store, "backfill by hand; `indexer run` fills all gaps by itself")
         async with leadership:
             run = _Run(settings, watched, names, node, store, metrics)
-            outcome = await beside(
-                run.fill(Writer(store, leadership.epoch), first, last, quiet=as_json), leadership.keep()
-            )
+            writer = Writer(store, leadership.epoch, leadership.since)
+            outcome = await beside(run.fill(writer, first, last, quiet=as_json), leadership.keep())
     _tell(outcome, as_json=as_json)
     return 0 if outcome.complete else Unavailable.exit_code
 
@@ -221,6 +220,6 @@ async def migrate_all(settings: Settings, redact: Redactor) -> int:
             await take_lead(store, "migrate") as leadership,
             parts.node(settings, metrics, redact) as node,
         ):
-            await _register(settings, watched, node, Writer(store, leadership.epoch))
+            await _register(settings, watched, node, Writer(store, leadership.epoch, leadership.since))
     sys.stdout.write(f"the database is up to date for {len(watched)} contracts\n")
     return 0

@@ -23,7 +23,9 @@ from indexer.store.embedded import EmbeddedPostgres, running_url
 from indexer.store.reading import State, read_state, stored_at_or_below
 from indexer.store.writer import Writer
 from indexer.sync.backfill import Backfill, Wanted
-from indexer.sync.follow import Follower, Watching
+from indexer.sync.blocks import BlockReader, Watching
+from indexer.sync.follow import Follower
+from indexer.sync.replacing import BelowFinalityPolicy, Replacing
 from indexer.sync.tally import Tally
 
 #: Seconds in which a question of a person is answered or given up.
@@ -68,6 +70,7 @@ def node(
         observer=metrics,
         redact=redact,
         prove=settings.chain.proof == "receipts",
+        logs_bloom=settings.chain.logs_bloom,
     )
 
 
@@ -147,21 +150,25 @@ class Flow:
         self.wanted = wanted(settings, watched, registered)
         self._store = store
         tally = Tally(registered.sources, metrics)
-        self.follower = Follower(
-            node,
-            writer,
-            self.read_state,
+        reader = BlockReader(
             Decoder(registered.sources),
             Watching(
                 filter_of(registered.sources) if registered.sources else None,
                 frozenset(registered.transaction_sources),
                 transactions=settings.chain.transactions != "off",
             ),
+        )
+        chain = settings.chain
+        policy = BelowFinalityPolicy(chain.max_reorg_depth, rolls_back=chain.below_finality == "rollback")
+        self.follower = Follower(
+            node,
+            writer,
+            self.read_state,
+            reader,
+            Replacing(writer, reader, self._stored_at_or_below, metrics, tally, policy),
             metrics,
             tally,
-            confirmations=settings.chain.confirmations,
-            max_reorg_depth=settings.chain.max_reorg_depth,
-            roll_back=self._stored_at_or_below if settings.chain.below_finality == "rollback" else None,
+            confirmations=chain.confirmations,
             moved=moved,
         )
         self.backfill = Backfill(
@@ -173,6 +180,7 @@ class Flow:
             tally,
             workers=settings.backfill.parallel,
             max_range_blocks=settings.backfill.max_range_blocks,
+            proof=settings.backfill.proof,
         )
 
     async def read_state(self) -> State:

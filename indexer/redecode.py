@@ -64,7 +64,7 @@ async def redecode(
         if chain is None:
             raise UserMistake("the database holds nothing yet; `indexer run` fills it")
         async with await take_lead(store, "redecode") as leadership:
-            writer = Writer(store, leadership.epoch)
+            writer = Writer(store, leadership.epoch, leadership.since)
             await register(
                 writer, watched, chain_id=chain[0], genesis_hash=chain[1], chain_name=settings.chain.name
             )

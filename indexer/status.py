@@ -19,6 +19,8 @@ from indexer.leading import existing_database
 from indexer.metrics import Metrics
 from indexer.printed import Block, block
 from indexer.settings import Settings
+from indexer.store.audits import FinishedAudit
+from indexer.store.halts import Halt
 from indexer.store.reading import ReorgStatus, SourceStatus, StoredStatus, read_status
 
 
@@ -49,6 +51,31 @@ class ReorgLine(msgspec.Struct, kw_only=True):
     rows_added: int
 
 
+class AuditLine(msgspec.Struct, kw_only=True):
+    """The last audit, as it is printed."""
+
+    finished_at: str
+    from_block: int
+    to_block: int
+    against: str
+    sampled: bool
+    #: ``clean``, ``different`` or ``cannot_tell``.
+    verdict: str
+    #: Rows, repaired ones included.
+    differences: int
+    unsure_blocks: int
+    unrepaired_blocks: int
+
+
+class HaltLine(msgspec.Struct, kw_only=True):
+    """Why writing stopped, as it is printed."""
+
+    halted_at: str
+    #: ``below_finality`` or ``too_deep``.
+    kind: str
+    reason: str
+
+
 class Report(msgspec.Struct, kw_only=True):
     """Everything that is printed."""
 
@@ -60,12 +87,19 @@ class Report(msgspec.Struct, kw_only=True):
     delay_seconds: float | None
     node_error: str | None
     writer: str | None
+    #: When the cursor last moved, and how long ago; None: it never did.
+    last_progress_at: str | None
+    last_progress_seconds: float | None
+    halted: HaltLine | None
     updated_at: str
     rows: int
     gap_blocks: int
     undecoded: dict[str, int]
     reorgs: int
     last_reorg: ReorgLine | None
+    #: Events that reorgs removed; `indexer.orphaned_event` keeps them.
+    orphaned: int
+    last_audit: AuditLine | None
     database_bytes: int
     sources: list[SourceLine]
 
@@ -112,12 +146,19 @@ def report_of(stored: StoredStatus, head: Header | None, node_error: str | None,
         writer=f"pid {leader.pid} on {leader.host} since {leader.since:%Y-%m-%d %H:%M:%S}"
         if leader
         else None,
+        last_progress_at=stored.updated_at.isoformat() if cursor else None,
+        last_progress_seconds=round(max(0.0, (now - stored.updated_at).total_seconds()), 1)
+        if cursor
+        else None,
+        halted=_halt(stored.halt),
         updated_at=stored.updated_at.isoformat(),
         rows=sum(source.rows for source in stored.sources),
         gap_blocks=sum(last - first + 1 for line in lines if line.active for first, last in line.gaps),
         undecoded=dict(stored.undecoded),
         reorgs=stored.reorgs,
         last_reorg=_reorg(stored.last_reorg),
+        orphaned=stored.orphaned,
+        last_audit=_audit(stored.audit),
         database_bytes=stored.size_bytes,
         sources=lines,
     )
@@ -157,9 +198,33 @@ def _reorg(reorg: ReorgStatus | None) -> ReorgLine | None:
     )
 
 
+def _audit(audit: FinishedAudit | None) -> AuditLine | None:
+    if audit is None:
+        return None
+    found = audit.result
+    return AuditLine(
+        finished_at=audit.finished_at.isoformat(),
+        from_block=found.span.first,
+        to_block=found.span.last,
+        against=found.against,
+        sampled=found.sampled,
+        verdict=found.verdict,
+        differences=found.differences,
+        unsure_blocks=found.unsure_blocks,
+        unrepaired_blocks=found.unrepaired_blocks,
+    )
+
+
+def _halt(halt: Halt | None) -> HaltLine | None:
+    if halt is None:
+        return None
+    return HaltLine(halted_at=halt.halted_at.isoformat(), kind=halt.kind, reason=halt.reason)
+
+
 def text_of(report: Report) -> str:
     """The report for people."""
-    lines = [
+    lines = [f"HALTED      since {report.halted.halted_at}: {report.halted.reason}"] if report.halted else []
+    lines += [
         f"chain       {report.chain_id if report.chain_id is not None else 'not known yet'}",
         f"head        {_number(report.head) if report.head else 'unknown: ' + (report.node_error or '')}",
         f"indexed     {_number(report.indexed)}" + _lag(report),
@@ -168,9 +233,12 @@ def text_of(report: Report) -> str:
         f"missing     {report.gap_blocks:,} blocks × sources",
         f"undecoded   {sum(report.undecoded.values()):,}"
         + "".join(f"  {reason}: {logs:,}" for reason, logs in report.undecoded.items()),
-        f"reorgs      {report.reorgs:,}" + _last_reorg(report.last_reorg),
+        f"reorgs      {report.reorgs:,}, {report.orphaned:,} events orphaned"
+        + _last_reorg(report.last_reorg),
+        f"audit       {_last_audit(report.last_audit)}",
         f"writer      {report.writer or 'none yet'}",
-        f"database    {report.database_bytes / 1e6:,.1f} MB, last change {report.updated_at}",
+        f"progress    {_progress(report)}",
+        f"database    {report.database_bytes / 1e6:,.1f} MB",
         "",
     ]
     width = max((len(_name(source)) for source in report.sources), default=0)
@@ -201,6 +269,26 @@ def _last_reorg(reorg: ReorgLine | None) -> str:
     if reorg is None:
         return ""
     return f"   last {reorg.happened_at}: depth {reorg.depth} above block {reorg.fork.number:,}"
+
+
+def _progress(report: Report) -> str:
+    if report.last_progress_seconds is None:
+        return "none yet"
+    return f"{report.last_progress_seconds:,.0f} s ago, at {report.last_progress_at}"
+
+
+def _last_audit(audit: AuditLine | None) -> str:
+    if audit is None:
+        return "none yet"
+    words = {"clean": "no difference", "different": f"{audit.differences:,} differences"}
+    found = words.get(audit.verdict, "it could not be told")
+    if audit.unsure_blocks:
+        found += f", {audit.unsure_blocks:,} blocks could not be told"
+    if audit.unrepaired_blocks:
+        found += f", {audit.unrepaired_blocks:,} blocks not repaired"
+    sampled = " (a sample)" if audit.sampled else ""
+    blocks = f"blocks {audit.from_block:,}–{audit.to_block:,}{sampled} against {audit.against}"
+    return f"{audit.finished_at}, {blocks}: {found}"
 
 
 def _ranges(spans: list[tuple[int, int]]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 
 from indexer.core.abitype import AbiType, Array, Component, Tuple, parse_type
 from indexer.core.errors import UserMistake
@@ -14,6 +15,18 @@ from indexer.core.keccak import keccak256
 
 #: Topics of one log. Source: Ethereum Yellow Paper, LOG0 to LOG4.
 MOST_TOPICS = 4
+
+#: Arguments of an event. A row has to fit a page of PostgreSQL, where an argument takes up to 24 bytes even
+#: when all that is longer is stored apart.
+MOST_ARGUMENTS = 300
+
+#: Types in the declaration of an event, all components counted.
+MOST_TYPES = 5_000
+
+#: Characters of a name in an ABI.
+LONGEST_NAME = 1_000
+
+_SHOWN = 40  # characters of a wrong value in a message
 
 #: Changes when the same ABI would be given other columns or other values than before.
 DIGEST_VERSION = 1
@@ -56,31 +69,38 @@ class EventSpec:
         The name in the ABI; ``arg0`` (by position) for one without a name; a name that was there before gets
         ``_2``, ``_3`` and so on.
         """
-        taken: list[str] = []
-        for position, param in enumerate(self.params):
-            taken.append(free_name(param.name or f"arg{position}", taken))
-        return tuple(taken)
+        return _argument_names(tuple(param.name for param in self.params))
 
 
-def free_name(wanted: str, taken: list[str]) -> str:
-    """The wanted name, or with the first of ``_2``, ``_3`` … that is not taken."""
-    name, number = wanted, 1
-    while name in taken:
-        number += 1
-        name = f"{wanted}_{number}"
-    return name
+@lru_cache(maxsize=1024)
+def _argument_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    # Each name that is taken leads to the number that was its last one: hundreds may be the same.
+    taken: dict[str, int] = {}
+    for position, declared in enumerate(names):
+        wanted = name = declared or f"arg{position}"
+        number = taken.get(wanted, 1)
+        while name in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        taken[wanted] = number
+        taken.setdefault(name, 1)
+    return tuple(name for name in taken)
 
 
 def event_spec(name: str, params: tuple[Param, ...], anonymous: bool = False) -> EventSpec:
     """The event with everything that follows from its declaration.
 
     Raises:
-        ValueError: more arguments are indexed than a log has topics.
+        ValueError: more arguments are indexed than a log has topics, or there are too many for a row.
     """
-    signature = f"{name}({','.join(param.type.canonical() for param in params)})"
     topic_count = sum(param.indexed for param in params) + (not anonymous)
     if topic_count > MOST_TOPICS:
-        raise ValueError(f"{signature} has too many indexed arguments: a log carries {MOST_TOPICS} topics")
+        raise ValueError(
+            f"{topic_count} topics: too many indexed arguments, a log carries {MOST_TOPICS} topics"
+        )
+    if len(params) > MOST_ARGUMENTS:
+        raise ValueError(f"{len(params)} arguments: no row holds more than {MOST_ARGUMENTS}")
+    signature = f"{name}({','.join(param.type.canonical() for param in params)})"
     topic0 = None if anonymous else keccak256(signature.encode())
     shape = [DIGEST_VERSION, name, anonymous, [[p.name, _shape(p.type), p.indexed] for p in params]]
     digest = keccak256(json.dumps(shape, separators=(",", ":")).encode())
@@ -128,13 +148,15 @@ def _preference(event: EventSpec) -> tuple[int, str]:
 
 def _event(entry: dict[str, object], place: int) -> EventSpec:
     name = entry.get("name")
-    where = f"event {place}" + (f" {name!r}" if isinstance(name, str) else "")
+    where = f"event {place}" + (f" {name[:_SHOWN]!r}" if isinstance(name, str) else "")
     if not isinstance(name, str) or not _is_identifier(name):
         raise UserMistake(f"{where}: 'name' must be an identifier, not {_kind(name)}")
     anonymous = entry.get("anonymous", False)
     if not isinstance(anonymous, bool):
         raise UserMistake(f"{where}: 'anonymous' must be true or false, not {_kind(anonymous)}")
     try:
+        if (types := _type_count(entry)) > MOST_TYPES:
+            raise ValueError(f"{types} types: an event may be made of at most {MOST_TYPES}")  # noqa: TRY301
         params = tuple(
             Param(*_named_type(item, f"input {number}"), indexed=_indexed(item, f"input {number}"))
             for number, item in enumerate(_list(entry.get("inputs"), "'inputs'"))
@@ -175,6 +197,17 @@ def _named_type(item: object, where: str, depth: int = 1) -> tuple[str, AbiType]
         raise ValueError(f"{where}: {error}") from error
 
 
+def _type_count(entry: dict[str, object]) -> int:
+    """How many types the inputs of an event are made of, all components counted; not recursive."""
+    count, left = 0, [entry.get("inputs")]
+    while left:
+        level = left.pop()
+        if isinstance(level, list):
+            count += len(level)
+            left += [each.get("components") for each in level if isinstance(each, dict)]
+    return count
+
+
 def _list(value: object, where: str) -> list[object]:
     if not isinstance(value, list):
         raise ValueError(f"{where} must be a list, not {_kind(value)}")  # noqa: TRY004 - joins the caller's message
@@ -184,7 +217,7 @@ def _list(value: object, where: str) -> list[object]:
 def _is_identifier(name: str) -> bool:
     """Whether a name can stand in a signature and in JSON; languages differ in what else they allow."""
     return (
-        name != ""
+        0 < len(name) <= LONGEST_NAME
         and name.isprintable()
         and not any(character.isspace() or character in "()," for character in name)
     )
@@ -194,5 +227,6 @@ def _kind(value: object) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, str):
-        return f"the text {value[:40]!r}"
+        more = f"… ({len(value)} characters, the most is {LONGEST_NAME})" if len(value) > LONGEST_NAME else ""
+        return f"the text {value[:_SHOWN]!r}{more}"
     return {dict: "an object", list: "a list", bool: "true or false"}.get(type(value), "a number")

@@ -9,7 +9,7 @@ Source: Solidity documentation, "Contract ABI Specification", "Formal Specificat
 from __future__ import annotations
 
 from indexer.core.malformed import Malformed
-from indexer.core.pgbinary import bool_field, storable_octets
+from indexer.core.pgbinary import bool_field, jsonb_field, storable_octets
 
 _int = int.from_bytes
 
@@ -22,6 +22,12 @@ AMPLIFICATION = 16
 
 #: Bytes that may be read in any case.
 AMPLIFICATION_FLOOR = 65_536
+
+#: Bytes of data from which on each byte may be read only once: no real chain has logs as large.
+AMPLIFICATION_CEILING = 16 << 20
+
+#: Bytes of JSON in one column. PostgreSQL's jsonb ends at 256 MiB, and may be larger than the text by then.
+MOST_JSON_BYTES = 192 << 20
 
 #: The two words that a bool may be, and what they mean.
 BOOLS = {bytes(32): False, bytes(31) + b"\x01": True}
@@ -63,6 +69,14 @@ def text_of(octets: bytes) -> str:
     return storable_octets(octets).decode()
 
 
+def json_column(value: object, argument: str) -> bytes:
+    """A field of type jsonb."""
+    field = jsonb_field(value)
+    if len(field) > MOST_JSON_BYTES:
+        raise Malformed("too_large", argument)
+    return field
+
+
 class Reading:
     """One log's data while the arguments are read that hold others: how much of it was read, and how well."""
 
@@ -71,7 +85,8 @@ class Reading:
     def __init__(self, data: bytes) -> None:
         self.data = data
         #: Bytes that may still be read.
-        self.left = AMPLIFICATION * len(data) + AMPLIFICATION_FLOOR
+        allowed = AMPLIFICATION * len(data) + AMPLIFICATION_FLOOR
+        self.left = max(len(data), min(allowed, AMPLIFICATION_CEILING))
         #: Whether a text could not be taken as it was.
         self.lossy = False
 

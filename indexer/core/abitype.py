@@ -18,6 +18,9 @@ DEEPEST_NESTING = 32
 #: Bytes in the head of one value. No log is as large; a longer fixed array is a mistake or an attack.
 LARGEST_HEAD = 1 << 24
 
+#: Characters of the text of a type: a name, and brackets for each dimension.
+LONGEST_TYPE = 400
+
 
 class AbiType(ABC):
     """A type of the ABI: compared by value, usable as a key."""
@@ -218,9 +221,9 @@ def parse_type(text: str, components: tuple[Component, ...] | None = None) -> Ab
     Raises:
         ValueError: there is no such type, or it is too large or nested too deeply.
     """
-    match = _TYPE.fullmatch(text)
+    match = _TYPE.fullmatch(text) if len(text) <= LONGEST_TYPE else None
     if match is None:
-        raise ValueError(f"unknown type {text!r}")
+        raise ValueError(f"unknown type {text[:40]!r}")
     base, digits, brackets = match.groups()
     made = _element(base, digits, components)
     for length in _BRACKETS.findall(brackets):

@@ -20,7 +20,7 @@ def parse_address(text: str) -> bytes:
     Source: EIP-55.
     """
     if not _ADDRESS.fullmatch(text):
-        raise ValueError(f"not an address: {text!r} (0x and 40 hexadecimal digits are wanted)")
+        raise ValueError(f"not an address: {text[:60]!r} (0x and 40 hexadecimal digits are wanted)")
     address = bytes.fromhex(text[2:])
     digits = text[2:]
     if digits not in (digits.lower(), digits.upper()) and text != checksum_address(address):

@@ -64,6 +64,23 @@ def check_block_logs(
     return Block(header, (), checked.with_headers([header]))
 
 
+def check_receipt_logs(
+    wire: WireBlock,
+    receipts: Sequence[WireReceipt],
+    filter: LogFilter,  # noqa: A002
+) -> Block:
+    """The block without its transactions, with the filter's logs taken out of its receipts.
+
+    Raises:
+        Inconsistent: the receipts do not agree with the block.
+    """
+    header = header_of(wire)
+    check_receipts(header, wire.transactions, receipts)
+    span = Span(header.number, header.number)
+    checked = check_range_logs(span, filter, admitted(receipts, filter))
+    return Block(header, (), checked.with_headers([header]))
+
+
 def check_block_transactions(
     wire: WireBlock, receipts: Sequence[WireReceipt], watched: frozenset[bytes]
 ) -> tuple[Header, tuple[Transaction, ...]]:
@@ -84,15 +101,7 @@ def _check_same_logs(
     filter: LogFilter,  # noqa: A002
 ) -> None:
     """The filter's logs are those of the receipts: a node with an index of its own can have lost some."""
-    addresses = frozenset("0x" + address.hex() for address in filter.addresses)
-    topics = None if filter.topic0s is None else frozenset("0x" + topic.hex() for topic in filter.topic0s)
-    in_receipts = [
-        content
-        for receipt in receipts
-        for log in receipt.logs
-        if (content := _content(log))[1] in addresses
-        and (topics is None or (content[2][0] if content[2] else None) in topics)
-    ]
+    in_receipts = [_content(log) for log in admitted(receipts, filter)]
     answered = [_content(log) for log in logs.logs]
     if in_receipts == answered:
         return
@@ -104,6 +113,19 @@ def _check_same_logs(
     raise Inconsistent(
         f"block {header.id}: {len(answered)} logs by eth_getLogs, {len(in_receipts)} in the receipts"
     )
+
+
+def admitted(receipts: Sequence[WireReceipt], filter: LogFilter) -> list[WireLog]:  # noqa: A002
+    """The receipts' logs that the filter lets through, in order."""
+    addresses = frozenset("0x" + address.hex() for address in filter.addresses)
+    topics = None if filter.topic0s is None else frozenset("0x" + topic.hex() for topic in filter.topic0s)
+    return [
+        log
+        for receipt in receipts
+        for log in receipt.logs
+        if log.address.lower() in addresses
+        and (topics is None or (log.topics and log.topics[0].lower() in topics))
+    ]
 
 
 def _content(log: WireLog) -> tuple[int, str, list[str], str, str]:

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from indexer.core.arrays import Flags
 from indexer.core.keccak import keccak256
 
 BLOOM_BYTES = 256
@@ -51,21 +51,25 @@ class BloomProbe:
     """Many pairs of address and first topic, ready to be looked for in many filters."""
 
     def __init__(self, pairs: Iterable[Pair]) -> None:
-        self._pairs = tuple(dict.fromkeys(pairs))
+        self.pairs = tuple(dict.fromkeys(pairs))
+        #: Where each of them stands among `pairs`.
+        self.positions = {pair: at for at, pair in enumerate(self.pairs)}
         items: dict[bytes | None, int] = {None: 0}
-        for pair in self._pairs:
+        for pair in self.pairs:
             for item in pair:
                 items.setdefault(item, len(items))
-        #: The three bits of each item. No topic sets none, for which a bit beyond the filter stands.
-        self._places = np.array(
-            [[_BITS] * 3, *(_places(item) for item in items if item is not None)], dtype=np.intp
+        #: The three bits of each item, as a byte of the filter and a bit in it. No topic sets none.
+        places = [_places(item) for item in items if item is not None]
+        self._bytes = np.array([[0] * 3, *([at // 8 for at in three] for three in places)], dtype=np.intp)
+        self._masks = np.array(
+            [[0] * 3, *([0x80 >> at % 8 for at in three] for three in places)], dtype=np.uint8
         )
-        self._addresses = np.array([items[address] for address, _ in self._pairs], dtype=np.intp)
-        self._topics = np.array([items[topic] for _, topic in self._pairs], dtype=np.intp)
+        self._addresses = np.array([items[address] for address, _ in self.pairs], dtype=np.intp)
+        self._topics = np.array([items[topic] for _, topic in self.pairs], dtype=np.intp)
 
     def may_match(self, bloom: bytes) -> bool:
         """Whether a block with this filter may have a log of any of the pairs; False is a proof."""
-        return bool(self._found(bloom).any())
+        return bool(self.found((bloom,)).any())
 
     def matching(self, bloom: bytes) -> tuple[Pair, ...]:
         """The pairs of which a block with this filter may have a log; there is none of the others.
@@ -73,18 +77,22 @@ class BloomProbe:
         Raises:
             ValueError: it is not a filter of 256 bytes.
         """
-        return tuple(self._pairs[position] for position in np.flatnonzero(self._found(bloom)).tolist())
+        return tuple(self.pairs[position] for position in np.flatnonzero(self.found((bloom,))[0]).tolist())
 
-    def _found(self, bloom: bytes) -> NDArray[np.bool_]:
-        """For each pair, whether all its bits are set."""
-        if len(bloom) != BLOOM_BYTES:
-            raise ValueError(f"a bloom filter has {BLOOM_BYTES} bytes, this one {len(bloom)}")
-        bits = np.ones(_BITS + 1, dtype=np.bool_)
-        bits[:_BITS] = np.unpackbits(np.frombuffer(bloom, dtype=np.uint8))
-        first, second, third = self._places.T
-        items = bits[first] & bits[second] & bits[third]
-        found: NDArray[np.bool_] = items[self._addresses] & items[self._topics]
-        return found
+    def found(self, blooms: Sequence[bytes]) -> Flags:
+        """For each filter (row) and each of `pairs` (column), whether all the pair's bits are set.
+
+        Raises:
+            ValueError: one is not a filter of 256 bytes.
+        """
+        for bloom in blooms:
+            if len(bloom) != BLOOM_BYTES:
+                raise ValueError(f"a bloom filter has {BLOOM_BYTES} bytes, this one {len(bloom)}")
+        rows = np.frombuffer(b"".join(blooms), dtype=np.uint8).reshape(len(blooms), BLOOM_BYTES)
+        items: Flags = np.ones((len(blooms), len(self._bytes)), dtype=np.bool_)
+        for places, masks in zip(self._bytes.T, self._masks.T, strict=True):
+            items &= rows[:, places] & masks == masks
+        return items[:, self._addresses] & items[:, self._topics]
 
 
 @lru_cache(maxsize=16_384)  # about 4 MB; addresses and first topics come again and again

@@ -131,3 +131,41 @@ def lookback(window: Window, below: int, width: int) -> Span | None:
     if last < window.base.number:
         return None
     return Span(max(window.base.number, last - width + 1), last)
+
+
+#: An endpoint on our branch is stayed with while its head is at most so far below the highest. Two branches that
+#: grow side by side then make one reorg, and not one a block.
+STAY_WITHIN_BLOCKS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One endpoint's chain beside our window."""
+
+    head: BlockId
+    #: Whether the oldest block of our window is part of it; None: it does not reach so far.
+    has_base: bool | None
+    #: Whether our cursor is part of it; None as above.
+    has_cursor: bool | None
+
+
+def elect(branches: Sequence[Branch]) -> int | None:
+    """Which of the branches to follow, the most preferred of equals first; None where none may be.
+
+    One without the oldest block of our window contradicts what was final and is never followed. Of the rest the
+    highest is, unless one with our cursor is about as high.
+    """
+    possible = [at for at, branch in enumerate(branches) if branch.has_base]
+    if not possible:
+        return None
+
+    def height(at: int) -> int:
+        return branches[at].head.number
+
+    highest = max(possible, key=height)
+    ours = [
+        at
+        for at in possible
+        if branches[at].has_cursor and height(at) >= height(highest) - STAY_WITHIN_BLOCKS
+    ]
+    return max(ours, key=height) if ours else highest

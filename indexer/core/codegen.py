@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from indexer.core.abi import EventSpec, Param
+from indexer.core.abireading import AMPLIFICATION
 from indexer.core.abitype import WORD, AbiType, Array, Bytes, FixedBytes, String, Tuple
 from indexer.core.codewords import Form, word_of
 
 _IMPORTS = """\
 from struct import Struct
 
-from indexer.core.abireading import BOOL_FIELDS, BOOLS, Reading, byte_string, target, text_of
+from indexer.core.abireading import BOOL_FIELDS, BOOLS, Reading, byte_string, json_column, target, text_of
 from indexer.core.malformed import Malformed
-from indexer.core.pgbinary import bytea_field, jsonb_field, numeric_field, storable_octets
+from indexer.core.pgbinary import bytea_field, numeric_field, storable_octets
 
 from_bytes = int.from_bytes
 join = b"".join
@@ -50,7 +51,8 @@ def _function(writer: _Writer, event: EventSpec, name: str, form: Form) -> _Line
     if slots:
         size = sum(type_.head_size for _, type_, _ in slots)
         body += [f"if len(data) < {size}:", "    raise Malformed('data_too_short')"]
-        if any(_holds_others(type_) for _, type_, _ in slots):
+        writer.counts_all = sum(isinstance(type_, String | Bytes) for _, type_, _ in slots) > AMPLIFICATION
+        if writer.counts_all or any(_holds_others(type_) for _, type_, _ in slots):
             body.append("reading = Reading(data)")
         unpack, values = writer.head(slots, form, "data", None, size)
         body += unpack
@@ -103,6 +105,8 @@ class _Writer:
         self.structs: dict[str, str] = {}
         self.readers: list[_Lines] = []
         self._names: dict[tuple[AbiType, Form], str] = {}
+        #: Whether there are so many byte strings side by side that they could share too much of the data.
+        self.counts_all = False
 
     def struct(self, formats: Iterable[str]) -> str:
         """The name of the Struct that has these formats one after another."""
@@ -156,8 +160,9 @@ class _Writer:
             return [f"{name} = {self._read(type_, form, position, argument)}"], name
         if not isinstance(type_, String | Bytes):
             lines = [f"{name} = {self._read(type_, form, position, argument)}"]
-            return lines, f"jsonb_field({name})" if form is Form.FIELD else name
-        lines = [f"{name} = byte_string(data, {position}, {argument})"]
+            return lines, f"json_column({name}, {argument})" if form is Form.FIELD else name
+        read = "reading.byte_string(" if self.counts_all else "byte_string(data, "
+        lines = [f"{name} = {read}{position}, {argument})"]
         if isinstance(type_, Bytes):
             return lines, {Form.VALUE: name, Form.JSON: f"'0x' + {name}.hex()"}.get(
                 form, f"bytea_field({name})"

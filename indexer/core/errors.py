@@ -10,6 +10,7 @@
         ├ UserMistake         a wrong configuration or option, exit 2
         ├ WrongChain          the database belongs to another chain, exit 2
         ├ BelowFinality       the chain changed below what it had called final
+        │  └ TooDeep          or deeper than the configuration allows
         └ LostLeadership      another process writes for this chain now, exit 75
 
 Messages carry the numbers, what is wrong, where, and the way out; never a URL with a key.
@@ -68,6 +69,10 @@ class WrongChain(Fatal):
 
 class BelowFinality(Fatal):
     """A block that the chain had called final is no longer part of it."""
+
+
+class TooDeep(BelowFinality):
+    """A reorg above finality that is deeper than the configured limit."""
 
 
 class LostLeadership(Fatal):

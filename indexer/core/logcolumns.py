@@ -117,6 +117,9 @@ def block_columns(logs: Sequence[WireLog]) -> BlockColumns:
             )
         if (text := time_texts[head]) is not None:
             time = time_of[text]
+            if not time and number:
+                # Some nodes have the field and no value for it.
+                continue
             if times.setdefault(number, time) != time:
                 raise Inconsistent(f"logs of block {number} tell two times: {times[number]} and {time}")
     lengths = np.diff(starts, append=len(logs))

@@ -64,6 +64,13 @@ class RangeLogs:
                 )
         return replace(self, times=times)
 
+    def of_block(self, number: int) -> list[WireLog]:
+        """The logs of one block, in order."""
+        if self.columns is None:
+            return []
+        first, end = np.searchsorted(self.columns.numbers, (number, number + 1))
+        return self.logs[first:end]
+
 
 def check_range_logs(span: Span, filter: LogFilter, logs: list[WireLog]) -> RangeLogs:  # noqa: A002
     """The logs in chain order, if they can be an honest answer to the filter for the span.

@@ -13,6 +13,7 @@ MEANINGS: dict[str, str] = {
     "offset_out_of_range": "an offset points into the head that holds it, or beyond the data",
     "length_out_of_range": "an array, a string or a byte string is longer than the data",
     "amplified": "offsets share data so often that the arguments would be many times larger than the log",
+    "too_large": "an array or a tuple is larger than PostgreSQL stores",
     "lossy_text": "a string is no UTF-8 or holds a NUL; its row was written with U+FFFD in these places",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from indexer.core.keccak import keccak256
@@ -11,6 +12,9 @@ LONGEST_NAME = 63
 
 #: Ends the name of the view that shows a table's addresses and hashes as text; no table ends with it.
 HEX_VIEW_SUFFIX = "_hex"
+
+# PostgreSQL names a primary key's index after its table, and an index may not be named like a table.
+_INDEX_NAME = re.compile(r"_pkey[0-9]*\Z")
 
 #: Columns that each event table has before those of the arguments, in this order.
 FIXED_COLUMNS = (
@@ -40,7 +44,7 @@ def schema_name(contract: str) -> str:
 def plain_table_name(event: str) -> str:
     """The table of an event that shares its name with no other: ``ProfileCreated`` → ``profile_created``."""
     name = snake_case(event) or "event"
-    if name.endswith(HEX_VIEW_SUFFIX):
+    if name.endswith(HEX_VIEW_SUFFIX) or _INDEX_NAME.search(name):
         name += "_event"
     return shortened(name, LONGEST_NAME - len(HEX_VIEW_SUFFIX))
 
@@ -106,5 +110,6 @@ def quoted(name: str) -> str:
 
 
 def text_literal(text: str) -> str:
-    """The text as an SQL literal; it never holds a backslash escape."""
-    return "'" + text.replace("'", "''") + "'"
+    """The text as an SQL literal, whatever `standard_conforming_strings` says."""
+    literal = "'" + text.replace("'", "''") + "'"
+    return "E" + literal.replace("\\", "\\\\") if "\\" in text else literal

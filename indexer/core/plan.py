@@ -78,6 +78,13 @@ def _joined(pieces: Iterable[Piece]) -> list[Piece]:
     return joined
 
 
+def halves(piece: Piece) -> tuple[Piece, Piece]:
+    """A piece of at least two blocks as two, the later blocks first."""
+    first, last = piece.span.first, piece.span.last
+    middle = (first + last) // 2
+    return Piece(Span(middle + 1, last), piece.source_ids), Piece(Span(first, middle), piece.source_ids)
+
+
 #: Good answers at the ceiling before more is tried; doubled each time that this was refused.
 FIRST_PATIENCE, LONGEST_PATIENCE = 16, 4_096
 #: An answer this many times smaller than wanted counts for as many good ones.

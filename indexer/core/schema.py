@@ -103,11 +103,11 @@ def _refuse_twins(contract: str, events: Sequence[EventSpec]) -> None:
 
 def columns_of(event: EventSpec) -> tuple[Column, ...]:
     """The columns of an event's arguments."""
-    taken: list[str] = []
+    taken: set[str] = set()
     made: list[Column] = []
     for position, param in enumerate(event.params):
         name = column_name(param.name, position, param.is_hashed, taken)
-        taken.append(name)
+        taken.add(name)
         made.append(Column(name, column_type(param), position))
     return tuple(made)
 

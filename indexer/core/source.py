@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from indexer.core.bloom import Pair
 
 if TYPE_CHECKING:
     from indexer.core.abi import EventSpec
@@ -32,6 +34,16 @@ class LogFilter:
     addresses: tuple[bytes, ...]
     #: None asks for all topics, because an anonymous event is among the sources.
     topic0s: tuple[bytes, ...] | None
+    #: The pairs that are meant, where they are fewer than the product of the two; see `probed`.
+    pairs: tuple[Pair, ...] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def probed(self) -> tuple[Pair, ...]:
+        """The pairs of address and first topic to look for in a bloom filter."""
+        if self.pairs is not None:
+            return self.pairs
+        topics = (None,) if self.topic0s is None else self.topic0s
+        return tuple((address, topic) for address in self.addresses for topic in topics)
 
     def admits(self, address: bytes, topic0: bytes | None) -> bool:
         """Whether an honest answer may hold a log of this address and first topic (None: it has none)."""
@@ -52,4 +64,5 @@ def filter_of(sources: Iterable[Source]) -> LogFilter:
     addresses = tuple(sorted({source.address for source in wanted}))
     topics = {source.event.topic0 for source in wanted}
     named = sorted(topic for topic in topics if topic is not None)
-    return LogFilter(addresses, None if None in topics else tuple(named))
+    pairs = dict.fromkeys((source.address, source.event.topic0) for source in wanted)
+    return LogFilter(addresses, None if None in topics else tuple(named), tuple(pairs))

@@ -30,11 +30,14 @@ def address(environment: Mapping[str, str]) -> tuple[str, int]:
     return _REACHED_AT.get(host, host), int(port)
 
 
-def main(environment: Mapping[str, str]) -> int:
-    """0 when `/health` answers 200, else 1 with the reason on standard error."""
+def main(environment: Mapping[str, str], timeout_seconds: float = _TIMEOUT_SECONDS) -> int:
+    """0 when `/health` answers 200, else 1 with the reason on standard error.
+
+    A process whose event loop does not turn gives no answer at all: only the time-out shows that.
+    """
     try:
         host, port = address(environment)
-        connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection(host, port, timeout=timeout_seconds)
         try:
             connection.request("GET", "/health")
             response = connection.getresponse()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import indexer
 from indexer.core.errors import IndexerError
-from indexer.core.health import Facts, Limits, Role, Status, Verdict, judge
+from indexer.core.health import Facts, Lagging, Limits, Role, Status, Verdict, judge
 from indexer.journal_format import moment
-from indexer.metrics import Metrics, Observed
+from indexer.metrics import LastError, Metrics, Observed
 
 #: Returns when all is well, and raises an error of ours when it is not.
 Probe = Callable[[], Awaitable[None]]
@@ -87,7 +87,7 @@ class Health:
         """Whether it does its work, part by part."""
         problem = await self._database_problem()
         seen = self._metrics.observed
-        facts = _facts(seen, database_ok=problem is None)
+        facts = _facts(seen, self._limits, problem)
         verdict = judge(facts, self._limits)
         database: dict[str, object] = {"status": "healthy" if problem is None else "unhealthy"}
         if problem is not None:
@@ -107,15 +107,21 @@ class Health:
                     "database": database,
                     "cache": {"status": "disabled", "enabled": False},
                     "blockchain": _blockchain(seen, facts, verdict),
-                    "indexer": _indexer(seen, facts, verdict),
+                    "indexer": _indexer(seen, facts, verdict) | {"lastError": self._last_error(seen)},
                 },
             },
         )
 
     async def _database_problem(self) -> str | None:
+        problem = await self._probe_database()
+        self._metrics.database(problem is None)
+        return problem
+
+    async def _probe_database(self) -> str | None:
         probe = self._readiness.database
         if probe is None:
-            return "not connected yet"
+            last = self._metrics.observed.open_error(of_backfill=False)
+            return "not connected" + (f"; last error: {self._redact(last.text)}" if last else " yet")
         try:
             async with asyncio.timeout(self._probe_seconds):
                 await probe()
@@ -125,6 +131,17 @@ class Health:
             return self._redact(str(error))
         return None
 
+    def _last_error(self, seen: Observed) -> dict[str, object] | None:
+        last = seen.last_error
+        if last is None:
+            return None
+        return {
+            "type": last.type,
+            "doing": last.doing,
+            "message": self._redact(last.text),
+            "at": moment(last.wall),
+        }
+
     def _timestamp(self) -> str:
         return moment(self._metrics.observed.wall())
 
@@ -133,22 +150,38 @@ class Health:
         return round(seen.clock() - seen.started_at, 3)
 
 
-def _facts(seen: Observed, *, database_ok: bool) -> Facts:
+def _words(error: LastError | None) -> str | None:
+    return None if error is None else f"{error.type}: {error.text}"
+
+
+def _lagging(seen: Observed, limits: Limits) -> Lagging | None:
+    span = limits.stalled_seconds
+    before, lately = seen.lagged.lowest(2 * span, span), seen.lagged.lowest(span, 0)
+    if before is None or lately is None or seen.head_timestamp is None or seen.cursor_timestamp is None:
+        return None
+    return Lagging(before, lately, float(seen.head_timestamp - seen.cursor_timestamp))
+
+
+def _facts(seen: Observed, limits: Limits, database_problem: str | None) -> Facts:
     role = {None: Role.STARTING, True: Role.LEADER, False: Role.STANDBY}[seen.leader]
     return Facts(
         now=seen.clock(),
         started_at=seen.started_at,
         role=role,
-        leader_since=seen.leader_since if role is Role.LEADER else None,
         head=seen.head_number,
         head_changed_at=seen.head_changed_at,
+        head_read_at=seen.head_read_at,
+        head_early_seconds=seen.head_early_seconds,
         cursor=seen.cursor_number,
-        behind_since=seen.behind_since,
-        database_ok=database_ok,
-        endpoints_up=sum(seen.endpoints.values()),
-        endpoints=len(seen.endpoints),
-        node_up_since=seen.node_up_since,
+        stuck_seconds=seen.tail.seconds,
+        backfill_stuck_seconds=seen.backfill.seconds,
+        backfill_left=seen.backfill_left,
+        lagging=_lagging(seen, limits),
+        database_problem=database_problem,
+        endpoints=tuple(seen.endpoints.values()),
         halted=seen.halted,
+        tail_error=_words(seen.open_error(of_backfill=False)),
+        backfill_error=_words(seen.open_error(of_backfill=True)),
     )
 
 
@@ -157,7 +190,8 @@ def _blockchain(seen: Observed, facts: Facts, verdict: Verdict) -> dict[str, obj
         "status": _SERVICE_WORDS[verdict.blockchain],
         "blockNumber": seen.head_number,
         "blockTime": None if seen.head_timestamp is None else moment(seen.head_timestamp),
-        "endpoints": facts.endpoints,
+        "headReadSecondsAgo": round(seen.since(seen.head_read_at), 1),
+        "endpoints": len(facts.endpoints),
         "endpointsUp": facts.endpoints_up,
     }
 
@@ -170,5 +204,10 @@ def _indexer(seen: Observed, facts: Facts, verdict: Verdict) -> dict[str, object
         "finalizedBlockNumber": seen.finalized_number,
         "lag": seen.lag,
         "lastProgress": None if progress is None else moment(progress),
+        "stuckSeconds": round(facts.stuck_seconds, 1),
         "halted": facts.halted is not None,
+        "backfill": {
+            "missingBlocks": facts.backfill_left,
+            "stuckSeconds": round(facts.backfill_stuck_seconds, 1),
+        },
     }

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry
 
 import indexer
+from indexer.core.health import Halted
 from indexer.core.model import Encoded, FollowedBlock, Header, Transaction
 from indexer.core.source import Source
 from indexer.metrics import labels
@@ -49,7 +50,10 @@ class Metrics:
         self._instruments = Instruments(lambda: self._chain or _UNKNOWN_CHAIN)
         self._pace = Pace(clock)
         self._gas_prices: deque[float] = deque(maxlen=_GAS_PRICE_BLOCKS)
-        self._pool: Callable[[], tuple[int, int]] | None = None
+        #: Open, idle and most connections.
+        self._pool: Callable[[], tuple[int, int, int]] | None = None
+        self._database_up = False
+        self._database_bytes: int | None = None
         #: Contract and event of each source id, and the contract of each address.
         self._sources: dict[int, tuple[str, str]] = {}
         self._contracts: dict[bytes, str] = {}
@@ -57,6 +61,10 @@ class Metrics:
         self._instruments.gauge(edges.BUILD_INFO).labels(indexer.__version__).set(1)
         for error_type in sorted(labels.ERROR_TYPES):
             self._instruments.counter(edges.ERRORS).labels(error_type)
+        for reason in labels.HALTS:
+            self._instruments.gauge(edges.HALTED).labels(reason)
+        for outcome in labels.RECHECKS:
+            self._instruments.counter(edges.BLOOM_RECHECKS).labels(outcome)
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -129,6 +137,10 @@ class Metrics:
         """The node's newest block; told by whoever watches the head, however the rest fares."""
         self.observed.head_seen(header.number, header.hash, header.timestamp)
 
+    def head_read(self) -> None:
+        """An endpoint told its newest block, be it a new one or not."""
+        self.observed.head_read()
+
     def finalized_seen(self, number: int, timestamp: int | None = None) -> None:
         observed = self.observed
         if number != observed.finalized_number:
@@ -146,9 +158,11 @@ class Metrics:
         self._instruments.histogram(indexed.REORG_DEPTH).observe(depth)
         self._instruments.counter(indexed.REMOVED_EVENTS).inc(removed_events)
 
-    def error(self, error: BaseException | str) -> None:
-        """An error reached a loop that now tries again, or stops."""
-        self._instruments.counter(edges.ERRORS).labels(labels.error_type(error)).inc()
+    def error(self, error: BaseException | str, doing: str = "indexing") -> None:
+        """An error reached a loop that now tries again, or stops; what the loop does is in its words."""
+        error_type = labels.error_type(error)
+        self._instruments.counter(edges.ERRORS).labels(error_type).inc()
+        self.observed.failed(doing, error_type, str(error))
 
     def coverage(self, contract: str, covered_blocks: int, gap_blocks: int) -> None:
         """What the database holds of a contract and what it lacks, summed over its sources."""
@@ -158,23 +172,46 @@ class Metrics:
     def backfill(self, total_blocks: int, done_blocks: int) -> None:
         """How far the backfill is; both equal when it has ended."""
         self._pace.at(total_blocks, done_blocks)
+        self.observed.backfill_at(max(0, total_blocks - done_blocks))
 
     @property
     def backfill_eta_seconds(self) -> float | None:
         """Seconds that the running backfill still needs at its pace so far; None while it has none."""
         return self._pace.remaining_seconds
 
-    def pool(self, sizes: Callable[[], tuple[int, int]]) -> None:
-        """Read the pool's open and idle connections from here at each scrape."""
+    def pool(self, sizes: Callable[[], tuple[int, int, int]]) -> None:
+        """Read the pool's open and idle connections, and how many there may be, from here at each scrape."""
         self._pool = sizes
 
-    def leader(self, leads: bool) -> None:
-        """Whether this process writes, or stands by for the one that does."""
+    def database(self, up: bool) -> None:
+        """Whether the database answers and takes what is written."""
+        self._database_up = up
+
+    def database_size(self, size_bytes: int) -> None:
+        """How large the database is on its disk."""
+        self._database_bytes = size_bytes
+
+    def leader(self, leads: bool | None) -> None:
+        """This process writes; or stands by for another one that does; None: neither, for now."""
         self.observed.leads(leads)
 
-    def halted(self, reason: str | None) -> None:
-        """Writing has stopped until a person looks; None: it goes on. The reason holds no secret."""
-        self.observed.halted = reason
+    def halted(self, reason: str, kind: str, *, waits: bool) -> None:
+        """Writing has stopped, until a person looks or by itself; the reason holds no secret."""
+        self.observed.halted = Halted(reason, waits)
+        self._tell_halt(kind)
+
+    def goes_on(self) -> None:
+        """Whatever had stopped the writing is over."""
+        if self.observed.halted is not None:
+            self.observed.halted = None
+            self._tell_halt(None)
+
+    def audited(self, ended_at: float, differences: int, unrepaired_blocks: int, unsure_blocks: int) -> None:
+        """What the newest audit has found, its end in Unix seconds."""
+        self._instruments.gauge(edges.AUDIT_TIME).set(ended_at)
+        self._instruments.gauge(edges.AUDIT_DIFFERENCES).set(differences)
+        self._instruments.gauge(edges.AUDIT_UNREPAIRED).set(unrepaired_blocks)
+        self._instruments.gauge(edges.AUDIT_UNSURE).set(unsure_blocks)
 
     def backup(self, succeeded_at: float, size_bytes: int) -> None:
         """The last backup that succeeded, its time in Unix seconds."""
@@ -194,11 +231,14 @@ class Metrics:
 
     def endpoint_state(self, endpoint: str, up: bool, head: int | None) -> None:
         """The endpoint is (not) being used, and the newest block it has shown, if any."""
-        self.observed.endpoint_state(endpoint, up)
+        self.observed.endpoint_state(endpoint, up, head)
         self._instruments.gauge(edges.RPC_UP).labels(endpoint).set(up)
         self._instruments.counter(edges.RPC_UNKNOWN_ERRORS).labels(endpoint)
         for verdict in labels.VERDICTS:
             self._instruments.counter(edges.BLOCK_PROOFS).labels(endpoint, verdict)
+            self._instruments.counter(edges.HEADER_PROOFS).labels(endpoint, verdict)
+        for kind in labels.DISAGREEMENTS:
+            self._instruments.counter(edges.RPC_DISAGREEMENTS).labels(endpoint, kind)
         if head is not None:
             self._instruments.gauge(edges.RPC_HEAD).labels(endpoint).set(head)
 
@@ -210,6 +250,21 @@ class Metrics:
         """A block's receipts were (not) proved by its hash."""
         verdict = labels.bounded(verdict, frozenset(labels.VERDICTS))
         self._instruments.counter(edges.BLOCK_PROOFS).labels(endpoint, verdict).inc()
+
+    def header_proof(self, endpoint: str, verdict: str, headers: int) -> None:
+        """The hash of so many headers, read without receipts, was (not) proved by their fields."""
+        verdict = labels.bounded(verdict, frozenset(labels.VERDICTS))
+        self._instruments.counter(edges.HEADER_PROOFS).labels(endpoint, verdict).inc(headers)
+
+    def recheck(self, outcome: str) -> None:
+        """A block whose bloom filter may hold logs that did not come was asked for again."""
+        outcome = labels.bounded(outcome, frozenset(labels.RECHECKS))
+        self._instruments.counter(edges.BLOOM_RECHECKS).labels(outcome).inc()
+
+    def disagreement(self, endpoint: str, kind: str) -> None:
+        """The endpoint's answer was thrown away for what another source says."""
+        kind = labels.bounded(kind, frozenset(labels.DISAGREEMENTS))
+        self._instruments.counter(edges.RPC_DISAGREEMENTS).labels(endpoint, kind).inc()
 
     def _read_at_scrape(self) -> None:
         seen, read = self.observed, self._instruments.read
@@ -223,13 +278,20 @@ class Metrics:
         read(indexed.FINALIZED_TIME, lambda: seen.finalized_timestamp)
         read(indexed.LAST_PROGRESS, lambda: seen.cursor_changed_wall)
         read(edges.LEADER, lambda: int(bool(seen.leader)))
-        read(edges.HALTED, lambda: int(seen.halted is not None))
+        read(indexed.SINCE_PROGRESS, self._seconds_since_progress)
+        read(indexed.STUCK, lambda: seen.tail.seconds)
+        read(indexed.SINCE_HEAD_READ, lambda: seen.since(seen.head_read_at))
+        read(indexed.SINCE_HEAD_CHANGE, lambda: seen.since(seen.head_changed_at))
+        read(indexed.BACKFILL_STUCK, lambda: seen.backfill.seconds)
+        read(edges.DATABASE_UP, lambda: int(self._database_up))
+        read(edges.DATABASE_SIZE, lambda: self._database_bytes)
         read(indexed.GAS_PRICE, self._mean_gas_price_gwei)
         read(indexed.BACKFILL_BLOCKS, lambda: self._pace.total)
         read(indexed.BACKFILL_DONE, lambda: self._pace.done)
         read(indexed.BACKFILL_ETA, lambda: self._pace.remaining_seconds)
         read(edges.POOL_CONNECTIONS, lambda: self._pool()[0] if self._pool else None)
         read(edges.POOL_IDLE, lambda: self._pool()[1] if self._pool else None)
+        read(edges.POOL_MOST, lambda: self._pool()[2] if self._pool else None)
 
     def _begin(self, contract: str) -> None:
         for status in labels.STATUSES:
@@ -238,6 +300,15 @@ class Metrics:
             self._instruments.counter(indexed.CONTRACT_FAILURES).labels(contract, failure)
         for reason in labels.UNDECODED_REASONS:
             self._instruments.counter(indexed.UNDECODED_LOGS).labels(contract, reason)
+
+    def _tell_halt(self, kind: str | None) -> None:
+        for reason in labels.HALTS:
+            self._instruments.gauge(edges.HALTED).labels(reason).set(reason == kind)
+
+    def _seconds_since_progress(self) -> float | None:
+        if self.observed.leader is False:
+            return None
+        return self.observed.since(self.observed.cursor_changed_at)
 
     def _mean_gas_price_gwei(self) -> float | None:
         prices = self._gas_prices

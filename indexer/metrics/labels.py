@@ -33,6 +33,11 @@ OUTCOMES = frozenset(
 )
 #: What `indexer.core.proof.Verdict` can be.
 VERDICTS = ("proved", "wrong", "cannot_tell")
+#: What `indexer.rpc.observer.Recheck` and `Disagreement` can be.
+RECHECKS = ("agreed", "found", "kept", "alone", "unsettled")
+DISAGREEMENTS = ("missing_logs", "extra_logs", "other_logs", "bloom", "contradiction", "branch")
+#: Why writing has stopped.
+HALTS = ("below_finality", "too_deep")
 STATUSES = ("success", "failed")
 #: What `indexer.core.model.Transaction.failure` can say.
 FAILURES = ("out_of_gas", "reverted")

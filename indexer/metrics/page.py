@@ -53,6 +53,7 @@ def _label_values() -> str:
     rows = [
         ("`error_type`", labels.ERROR_TYPES),
         ("`status`", labels.STATUSES),
+        ("`reason` of `indexer_halted`", labels.HALTS),
         ("`reason` of `indexer_contract_tx_failed_total`", labels.FAILURES),
         ("`reason` of `indexer_undecoded_logs_total`", labels.UNDECODED_REASONS),
         ("`method`", labels.METHODS),

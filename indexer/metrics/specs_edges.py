@@ -63,6 +63,30 @@ BLOCK_PROOFS = MetricSpec(
     "when a followed block was read with its receipts",
     ("endpoint", "verdict"),
 )
+HEADER_PROOFS = MetricSpec(
+    "indexer_header_proofs_total",
+    "counter",
+    "headers",
+    "Headers read without receipts whose fields were held against their hash.",
+    "when headers of a backfilled range, or of a followed block, were read",
+    ("endpoint", "verdict"),
+)
+BLOOM_RECHECKS = MetricSpec(
+    "indexer_bloom_rechecks_total",
+    "counter",
+    "blocks",
+    "Blocks asked for again because their bloom filter may hold logs that did not come; found: they were left out.",
+    "when such a block was asked for again",
+    ("outcome",),
+)
+RPC_DISAGREEMENTS = MetricSpec(
+    "indexer_rpc_disagreements_total",
+    "counter",
+    "answers",
+    "Answers of an endpoint thrown away because another source, or the block's bloom filter, contradicts them.",
+    "when such an answer is thrown away",
+    ("endpoint", "kind"),
+)
 RPC_UP = MetricSpec(
     "indexer_rpc_endpoint_up",
     "gauge",
@@ -101,6 +125,55 @@ POOL_IDLE = MetricSpec(
     "Open connections to the database that wait for work.",
     "at the scrape",
 )
+POOL_MOST = MetricSpec(
+    "indexer_database_pool_max_connections",
+    "gauge",
+    "connections",
+    "Connections to the database that there may be; exhausted when as many are open and none is idle.",
+    "never",
+)
+DATABASE_SIZE = MetricSpec(
+    "indexer_database_size_bytes",
+    "gauge",
+    "bytes",
+    "Size of the database on the disk of its server; absent until it was read.",
+    "about once a minute while there are connections",
+)
+DATABASE_UP = MetricSpec(
+    "indexer_database_up",
+    "gauge",
+    "1 or 0",
+    "Whether there are connections to the database, and it takes what is written.",
+    "when connections are opened or given up; every few seconds, and each time /health is asked",
+)
+AUDIT_TIME = MetricSpec(
+    "indexer_audit_last_timestamp_seconds",
+    "gauge",
+    "Unix seconds",
+    "When the newest audit ended; 0: there was none.",
+    "within a minute after an audit",
+)
+AUDIT_DIFFERENCES = MetricSpec(
+    "indexer_audit_differences",
+    "gauge",
+    "rows",
+    "Rows that the newest audit found missing, extra or altered, repaired ones included.",
+    "within a minute after an audit",
+)
+AUDIT_UNREPAIRED = MetricSpec(
+    "indexer_audit_unrepaired_blocks",
+    "gauge",
+    "blocks",
+    "Blocks in which the newest audit found differences and left them as they are.",
+    "within a minute after an audit",
+)
+AUDIT_UNSURE = MetricSpec(
+    "indexer_audit_unsure_blocks",
+    "gauge",
+    "blocks",
+    "Blocks of which the newest audit could not tell.",
+    "within a minute after an audit",
+)
 BACKUP_TIME = MetricSpec(
     "indexer_backup_last_success_timestamp_seconds",
     "gauge",
@@ -126,8 +199,9 @@ HALTED = MetricSpec(
     "indexer_halted",
     "gauge",
     "1 or 0",
-    "Whether writing has stopped until a person looks.",
-    "when the chain changes below its finality",
+    "Whether writing has stopped, by what the chain did: changed below its finality, or too deep.",
+    "when the chain changes below its finality, and when it agrees with us again",
+    ("reason",),
 )
 SOURCES = MetricSpec(
     "indexer_sources",

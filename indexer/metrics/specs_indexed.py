@@ -121,6 +121,41 @@ LAST_PROGRESS = MetricSpec(
     "When the cursor last moved.",
     "after each commit of the tail",
 )
+SINCE_PROGRESS = MetricSpec(
+    "indexer_seconds_since_progress",
+    "gauge",
+    "seconds",
+    "Time since the cursor last moved, or since the start if it never did; absent in a standby.",
+    "at the scrape; grows while the indexer, the node, the database or the chain stands still",
+)
+STUCK = MetricSpec(
+    "indexer_stuck_seconds",
+    "gauge",
+    "seconds",
+    "Time without the cursor moving in which there was a newer block and a node that answered; 0: all is well.",
+    "at the scrape; back to 0 when the cursor moves or is at the head",
+)
+SINCE_HEAD_READ = MetricSpec(
+    "indexer_seconds_since_head_read",
+    "gauge",
+    "seconds",
+    "Time since any endpoint last told its newest block, be it a new one or not; since the start if none did.",
+    "at the scrape; grows while no endpoint answers, or all ask us to wait",
+)
+SINCE_HEAD_CHANGE = MetricSpec(
+    "indexer_seconds_since_head_change",
+    "gauge",
+    "seconds",
+    "Time since the head last became another block, or since the start if there was none.",
+    "at the scrape; grows while the chain, or every endpoint, stands still",
+)
+BACKFILL_STUCK = MetricSpec(
+    "indexer_backfill_stuck_seconds",
+    "gauge",
+    "seconds",
+    "Time without a written range in which ranges were missing and a node answered; 0: all is well.",
+    "at the scrape; back to 0 with each range that is written, or when none is missing",
+)
 COVERED_BLOCKS = MetricSpec(
     "indexer_coverage_blocks",
     "gauge",

@@ -3,23 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from indexer.core.block import Block, check_block, check_block_logs, check_block_transactions
-from indexer.core.errors import IndexerError, TooMuch
+from indexer.core.block import (
+    Block,
+    check_block,
+    check_block_logs,
+    check_block_transactions,
+    check_receipt_logs,
+)
+from indexer.core.bloomcheck import require_in_bloom
+from indexer.core.errors import Inconsistent, IndexerError, TooMuch
+from indexer.core.logs import RangeLogs, check_range_logs
 from indexer.core.model import BlockId, Header, Span, Transaction
 from indexer.core.source import LogFilter
-from indexer.core.wire import WireBlock, WireHeader, WireLog, WireReceipt
+from indexer.core.wire import WireBlock, WireHeader, WireLog, WireReceipt, octets
 from indexer.rpc import calls
 from indexer.rpc.calls import Call
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Refused, TooManyAddresses, Unsupported
 from indexer.rpc.headers import numbered
-from indexer.rpc.proving import require_proved
+from indexer.rpc.observer import Disagreement
+from indexer.rpc.proving import require_headers_proved, require_proved
 from indexer.rpc.ranges import fewer, narrowed
 
 #: What no log passes.
 NO_LOGS = LogFilter((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What a block is held against, beside its parts against each other."""
+
+    #: Its hash, by which header and receipts are proved where they are read.
+    prove: bool = False
+    #: Its bloom filter: a log that this excludes makes the answer a contradiction.
+    bloom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A block as one endpoint told it."""
+
+    block: Block
+    endpoint: Endpoint
+    #: Whether its receipts were read, with which its logs then agree.
+    with_receipts: bool
+    #: Whether these receipts are proved to be all that the block has.
+    proved: bool
 
 
 async def read_block(
@@ -29,16 +61,13 @@ async def read_block(
     watched: frozenset[bytes],
     *,
     transactions: bool,
-    prove: bool = False,
-) -> Block:
+    checks: Checks,
+) -> Reading:
     """The block of a hash with the filter's logs and, if wanted, the watched addresses' transactions.
-
-    Args:
-        prove: whether the receipts, where they are read, are to be proved by the block's hash.
 
     Raises:
         Behind: the endpoint does not have it, or not all of it.
-        Inconsistent: its parts do not agree with each other, or not with the hash.
+        Inconsistent: its parts do not agree with each other, or not with the hash or the bloom filter.
     """
     wanted = wanted or NO_LOGS
     head = calls.block_of_hash(block.hash) if transactions else calls.header_of_hash(block.hash)
@@ -50,17 +79,77 @@ async def read_block(
         if not with_receipts:
             raise
         endpoint.lacks_block_receipts()
-        return await read_block(endpoint, block, wanted, watched, transactions=transactions, prove=prove)
+        return await read_block(endpoint, block, wanted, watched, transactions=transactions, checks=checks)
     if wire is None:
         raise Behind(f"{endpoint.name}: block {block} is not there")
     if not transactions:
-        return check_block_logs(block, wire, logs, wanted)
+        if checks.prove:
+            await require_headers_proved(endpoint, [wire])
+        found = check_block_logs(block, wire, logs, wanted)
+        return _allowed(Reading(found, endpoint, with_receipts=False, proved=False), checks)
     if not with_receipts:
         receipts = await _receipts_one_by_one(endpoint, [wire])
     present = _present(endpoint, wire, receipts[0])
-    if prove:
-        await require_proved(endpoint, block, wire, present)
-    return check_block(block, wire, logs, present, wanted, watched)
+    proved = checks.prove and await require_proved(endpoint, block, wire, present)
+    found = check_block(block, wire, logs, present, wanted, watched)
+    return _allowed(Reading(found, endpoint, with_receipts=True, proved=proved), checks)
+
+
+async def read_receipt_logs(endpoint: Endpoint, block: BlockId, wanted: LogFilter, checks: Checks) -> Reading:
+    """The block of a hash with the filter's logs taken out of its receipts; `eth_getLogs` is not asked.
+
+    Raises: as `read_block`.
+    """
+    wire = await endpoint.ask(calls.block_of_hash(block.hash))
+    if wire is None:
+        raise Behind(f"{endpoint.name}: block {block} is not there")
+    receipts = await read_receipts_of(endpoint, wire)
+    proved = checks.prove and await require_proved(endpoint, block, wire, receipts)
+    found = check_receipt_logs(wire, receipts, wanted)
+    if found.header.id != block:
+        raise Inconsistent(f"asked for block {block}, the answer is block {found.header.id}")
+    return _allowed(Reading(found, endpoint, with_receipts=True, proved=proved), checks)
+
+
+async def read_block_logs(endpoint: Endpoint, header: Header, wanted: LogFilter) -> RangeLogs:
+    """The filter's logs in the block of a header that is known already.
+
+    Raises: as `read_block`; not for what the bloom filter excludes.
+    """
+    _, logs = await _ask_with_logs(endpoint, header.id, wanted, [])
+    checked = check_range_logs(Span(header.number, header.number), wanted, logs)
+    return checked.with_headers([header])
+
+
+def _allowed(reading: Reading, checks: Checks) -> Reading:
+    """The reading, unless the bloom filter excludes one of its logs.
+
+    What is proved is not asked: the hash commits to the filter too, so that is how this chain fills it.
+    """
+    if checks.bloom and not reading.proved:
+        try:
+            require_in_bloom(reading.block.header, reading.block.logs.logs)
+        except Inconsistent:
+            reading.endpoint.tell_disagreement(Disagreement.BLOOM)
+            raise
+    return reading
+
+
+async def read_receipts_of(endpoint: Endpoint, wire: WireBlock) -> list[WireReceipt]:
+    """The receipts of a block that is known already.
+
+    Raises:
+        Behind: the endpoint does not have them.
+        Inconsistent: the block's hash is none.
+    """
+    if endpoint.has_block_receipts:
+        try:
+            return _present(
+                endpoint, wire, await endpoint.ask(calls.receipts_of(octets(wire.hash, "block hash", 32)))
+            )
+        except Unsupported:
+            endpoint.lacks_block_receipts()
+    return _present(endpoint, wire, (await _receipts_one_by_one(endpoint, [wire]))[0])
 
 
 async def read_whole_blocks(
@@ -91,9 +180,12 @@ async def read_whole_blocks(
 
 
 async def read_transactions(
-    endpoint: Endpoint, span: Span, watched: frozenset[bytes]
+    endpoint: Endpoint, span: Span, watched: frozenset[bytes], *, prove: bool
 ) -> tuple[list[Transaction], list[Header]]:
     """The watched addresses' transactions in canonical blocks of the span, and the blocks' headers.
+
+    Args:
+        prove: whether the receipts are to be proved by each block's hash.
 
     Raises: as `read_whole_blocks`, and Inconsistent where a block and its receipts do not agree.
     """
@@ -101,6 +193,8 @@ async def read_transactions(
     headers: list[Header] = []
     for _, wire, receipts in await read_whole_blocks(endpoint, span):
         header, transactions = check_block_transactions(wire, receipts, watched)
+        if prove:
+            await require_proved(endpoint, header.id, wire, receipts)
         headers.append(header)
         found.extend(transactions)
     return found, headers
@@ -132,13 +226,16 @@ async def _ask_blocks(
     """The blocks of these heights and the receipts of each."""
     blocks: list[Call[Any]] = [calls.block_at(number) for number in numbers]
     if endpoint.has_block_receipts:
+        receipts = [calls.receipts_at(number) for number in numbers]
         try:
-            answers = await endpoint.ask_all([*blocks, *(calls.receipts_at(number) for number in numbers)])
+            chain, *answers = await endpoint.ask_all([calls.chain_id(), *blocks, *receipts])
         except Unsupported:
             endpoint.lacks_block_receipts()
         else:
+            endpoint.require_chain(chain)
             return answers[: len(blocks)], answers[len(blocks) :]
-    wires: list[WireBlock | None] = await endpoint.ask_all(blocks)
+    chain, *wires = await endpoint.ask_all([calls.chain_id(), *blocks])
+    endpoint.require_chain(chain)
     return wires, await _receipts_one_by_one(endpoint, wires)
 
 

@@ -11,12 +11,15 @@ from typing import Any, TypeVar
 from indexer import journal
 from indexer.core.errors import IndexerError, TooMuch
 from indexer.core.verdicts import Refusal
+from indexer.core.wire import quantity
 from indexer.rpc import envelope
 from indexer.rpc.address import EndpointAddress
+from indexer.rpc.batchsize import LIMITED_BATCH_CALLS, BatchSize
 from indexer.rpc.calls import Call
 from indexer.rpc.failures import (
     UNHEALTHY,
     BatchRefused,
+    Disconnected,
     Failure,
     Garbled,
     RateLimited,
@@ -26,7 +29,7 @@ from indexer.rpc.failures import (
     failure_of,
     outcome_of,
 )
-from indexer.rpc.health import Health
+from indexer.rpc.health import LONGEST_REST_SECONDS, Health
 from indexer.rpc.limiter import Limiter
 from indexer.rpc.observer import Outcome, RpcObserver
 from indexer.rpc.transport import Answer, Transport
@@ -34,15 +37,12 @@ from indexer.rpc.transport import Answer, Transport
 log = journal.get(__name__)
 Result = TypeVar("Result")
 
-#: Calls in one request, until the endpoint wants fewer, and how long that is believed before more are tried.
-BATCH_CALLS = 100
-BATCH_MEMORY_SECONDS = 600.0
-#: A batch that was rate limited in part becomes no smaller than this: questions of a few calls stay together.
-LIMITED_BATCH_CALLS = 10
 #: So many different unknown errors are shown in the journal; all are counted.
 _SAMPLES = 20
 _SHOWN = 200  # characters of each
 _NUMBERS = re.compile("0x[0-9a-fA-F]+|[0-9]+")
+#: How long an endpoint is believed to serve the same chain before it is asked again.
+IDENTITY_SECONDS = 60.0
 #: Failures of single calls in a batch that are worth asking again when others of it were answered.
 _PASSING = (RateLimited, Refused)
 
@@ -61,10 +61,15 @@ class Endpoint:
         self.name = address.name
         self.address = address
         self.health = Health()
-        #: Whether chain id and genesis block were found to be the right ones.
+        #: Whether chain id and genesis block were found to be the right ones, and when.
         self.verified = False
+        self._verified_at = 0.0
+        #: The chain id that it gave then.
+        self.chain_id: int | None = None
         #: Why it must not be used at all, if so.
         self.banned: str | None = None
+        #: Whether it was found without a block that is final: then it is asked only where there is nobody else.
+        self.astray = False
         #: Addresses, and topics, that it takes in one filter; None when it never complained.
         self.filter_limit: int | None = None
         #: Whether it has eth_getBlockReceipts, as far as known.
@@ -75,8 +80,7 @@ class Endpoint:
         self._observer = observer
         self._redact = redact
         self._clock = clock
-        self._batch_calls = BATCH_CALLS
-        self._shrunk_at = 0.0
+        self._batch = BatchSize(clock)
         self._limiter = Limiter(address.requests_per_second)
         self._next_id = 1
         self._samples: set[str] = set()
@@ -122,19 +126,45 @@ class Endpoint:
 
     def batch_calls(self) -> int:
         """How many calls it takes in one request, as far as known."""
-        now = self._clock()
-        if self._batch_calls < BATCH_CALLS and now - self._shrunk_at > BATCH_MEMORY_SECONDS:
-            self._batch_calls = min(BATCH_CALLS, 2 * self._batch_calls)
-            self._shrunk_at = now
-        return self._batch_calls
+        return self._batch.calls()
+
+    def is_verified(self) -> bool:
+        """Whether its identity was found to be right, and not too long ago."""
+        return self.verified and self._clock() - self._verified_at <= IDENTITY_SECONDS
+
+    def serves(self, chain_id: int) -> None:
+        """Remember that it is of the right chain, which has this id."""
+        self.verified, self._verified_at, self.chain_id = True, self._clock(), chain_id
+
+    def require_chain(self, told: str) -> None:
+        """Return if the chain id that came along with an answer is the one that was verified.
+
+        Raises:
+            Refused: it is not. The answer is of no use, and the endpoint's identity has to be asked anew.
+        """
+        found = quantity(told, f"{self.name}, chain id")
+        if found != self.chain_id:
+            self.verified = False
+            raise Refused(f"{self.name}: chain id {found} instead of {self.chain_id}")
 
     def tell_proof(self, verdict: str) -> None:
         """Count what proving a block of this endpoint came to."""
         self._observer.proof(self.name, verdict)
 
+    def tell_header_proofs(self, verdict: str, headers: int) -> None:
+        """Count what proving so many headers of this endpoint came to."""
+        self._observer.header_proof(self.name, verdict, headers)
+
+    def tell_disagreement(self, kind: str) -> None:
+        """Count an answer of this endpoint that was thrown away for what another source says."""
+        self._observer.disagreement(self.name, kind)
+
     def tell_state(self) -> None:
         """Tell the observer whether the endpoint is up, and its head, if either changed."""
-        state = (self.verified and not self.health.is_open and self.banned is None, self.health.head)
+        up = self.verified and not self.health.is_open and self.banned is None
+        # A short rest is everyday life; during a long one nobody is there.
+        up = up and self.resting_seconds() <= LONGEST_REST_SECONDS
+        state = (up, self.health.head)
         if state != self._told_state:
             self._told_state = state
             self._observer.endpoint_state(self.name, *state)
@@ -175,10 +205,8 @@ class Endpoint:
             log.warning("unexplained answer", endpoint=self.name, method=method, code=code, text=text)
 
     def _shrink(self, calls: int) -> None:
-        if calls < self._batch_calls:
-            self._batch_calls = max(1, calls)
-            self._shrunk_at = self._clock()
-            log.info("smaller batches from now on", endpoint=self.name, calls=self._batch_calls)
+        if self._batch.shrink(calls):
+            log.info("smaller batches from now on", endpoint=self.name, calls=self._batch.calls())
 
     def _sort(self, asked: Sequence[int], replies: Sequence[Any], results: dict[int, Any]) -> list[int]:
         """Keep the results; which calls to ask again."""
@@ -288,12 +316,14 @@ class Endpoint:
         limited = [failure for failure in failures if isinstance(failure, RateLimited)]
         ill = [failure for failure in failures if isinstance(failure, UNHEALTHY)]
         was_open = self.health.is_open
+        if any(isinstance(failure, Disconnected) for failure in ill):
+            # Whoever answers at this URL the next time may be another node.
+            self.verified = False
         if len(ill) == calls:
             self.health.failed(now)
         elif not limited:
             self.health.answered()
         if self.health.is_open and not was_open:
-            # Whoever answers at this URL after an outage may be another node.
             self.verified = False
             log.warning("endpoint left alone for a while", endpoint=self.name, reason=str(ill[0]))
         elif was_open and not self.health.is_open:

@@ -5,6 +5,7 @@ Source: the JSON-RPC 2.0 specification.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ from indexer.core.wire import WireHeader, WireLog
 from indexer.rpc.calls import Call
 from indexer.rpc.failures import Garbled
 
+#: What reading a body may end with: not JSON, of other types, or nested deeper than anybody means it.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: Where an answer is larger than this many bytes it is decoded in a thread, so that others are not held up.
 BIG_BYTES = 256 * 1024
 
@@ -32,7 +35,6 @@ class _Error(Struct):
     # Some servers leave one of them out, or write the code as text.
     code: int | str | None = None
     message: str | None = None
-    data: Raw | None = None
 
 
 class _Answer(Struct):
@@ -44,14 +46,24 @@ class _Answer(Struct):
 class _RangeAnswer(Struct):
     # The result in its final type at once: reading it as raw first would cost a sixth more time.
     id: int | str | None = None
-    result: WireHeader | list[WireLog] | UnsetType | None = UNSET
+    result: WireHeader | list[WireLog] | str | UnsetType | None = UNSET
     error: _Error | str | None = None
 
 
+#: The calls of a question about a range, and what their results may be.
+_RANGE_RESULTS: dict[str, tuple[type, ...]] = {
+    "eth_chainId": (str,),
+    "eth_getBlockByNumber": (WireHeader, type(None)),
+    "eth_getLogs": (list,),
+}
 _ENCODER = Encoder()
 _ONE = Decoder(_Answer)
 _EITHER = Decoder(list[_Answer] | _Answer)
 _RANGE = Decoder(list[_RangeAnswer] | _RangeAnswer)
+#: Characters of an error's message that are looked at; a node may send millions.
+_LONGEST_MESSAGE = 2_000
+#: An error code as text; a longer one is none.
+_CODE = re.compile("-?[0-9]{1,9}")
 
 
 def encode(calls: Sequence[Call[Any]], first_id: int) -> list[bytes]:
@@ -79,7 +91,7 @@ def decode(
     """
     try:
         answered = (_RANGE if _is_range(calls) else _EITHER).decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         # The decoder's words may repeat the body, which may repeat the request.
         raise Garbled("not JSON-RPC" if _is_syntax(error) else "a field of the wrong type") from None
     if not isinstance(answered, list):
@@ -93,7 +105,7 @@ def told_refusal(body: bytes, status: int, retry_after: float | None, *, batch: 
     """The refusal in the answer with an error status, as far as it can be read."""
     try:
         answer = _ONE.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         answer = _Answer()
     if answer.error is not None:
         return _refusal(answer.error, status, retry_after, batch=batch)
@@ -108,7 +120,7 @@ def _is_syntax(error: Exception) -> bool:
 
 def _is_range(calls: Sequence[Call[Any]]) -> bool:
     methods = {call.method for call in calls}
-    return "eth_getLogs" in methods and methods <= {"eth_getLogs", "eth_getBlockByNumber"}
+    return "eth_getLogs" in methods and methods <= _RANGE_RESULTS.keys()
 
 
 def _whole(answer: _Answer | _RangeAnswer, status: int | None, retry_after: float | None) -> Refusal:
@@ -145,19 +157,19 @@ def _result(
     if isinstance(answer.result, Raw):
         try:
             return call.decoder.decode(answer.result)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise Garbled(f"a result of {call.method} with a field of the wrong type") from None
-    wanted = list if call.method == "eth_getLogs" else (WireHeader, type(None))
-    if not isinstance(answer.result, wanted):
+    if not isinstance(answer.result, _RANGE_RESULTS[call.method]):
         raise Garbled(f"a result of {call.method} that is of the wrong type")
     return answer.result
 
 
 def _refusal(error: _Error | str, status: int | None, retry_after: float | None, *, batch: bool) -> Refusal:
     if isinstance(error, str):
-        return Refusal(status, None, error, retry_after, batch)
+        return Refusal(status, None, error[:_LONGEST_MESSAGE], retry_after, batch)
     code = error.code
     if isinstance(code, str):
-        code = int(code) if code.lstrip("-").isdecimal() else None
+        code = int(code) if _CODE.fullmatch(code) else None
     # A code must be there: an error object without one is an error of unknown kind all the same.
-    return Refusal(status, code if code is not None else 0, error.message or "", retry_after, batch)
+    message = (error.message or "")[:_LONGEST_MESSAGE]
+    return Refusal(status, code if code is not None else 0, message, retry_after, batch)

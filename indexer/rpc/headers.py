@@ -21,13 +21,19 @@ async def read_headers(endpoint: Endpoint, numbers: Sequence[int]) -> list[Heade
         Inconsistent: an answer is another block than was asked for.
     """
 
+    wires = await ask_headers(endpoint, numbers)
+    return [numbered(endpoint, wire, number) for wire, number in zip(wires, numbers, strict=True)]
+
+
+async def ask_headers(endpoint: Endpoint, numbers: Sequence[int]) -> list[WireHeader | None]:
+    """What the endpoint answers for these heights, in their order; None for a block that it does not have."""
+
     async def read(some: Sequence[int]) -> list[WireHeader | None]:
         return await endpoint.ask_all([calls.header_at(number) for number in some])
 
     size = endpoint.batch_calls()
     chunks = [numbers[at : at + size] for at in range(0, len(numbers), size)]
-    wires = [wire for some in await fetch_all(read, chunks, AT_ONCE) for wire in some]
-    return [numbered(endpoint, wire, number) for wire, number in zip(wires, numbers, strict=True)]
+    return [wire for some in await fetch_all(read, chunks, AT_ONCE) for wire in some]
 
 
 async def read_latest(endpoint: Endpoint) -> Header:
@@ -51,6 +57,7 @@ async def read_finalized(endpoint: Endpoint) -> Header:
         Unsupported: the endpoint does not know the tag; this is remembered. One that has answered before
             is not believed to have forgotten it: then its error is raised.
         Behind: it knows it, and has no such block yet.
+        Inconsistent: it is above the endpoint's own newest block.
     """
     if endpoint.has_finalized_tag is False:
         raise Unsupported(f"{endpoint.name}: the tag 'finalized' is not known")
@@ -64,7 +71,15 @@ async def read_finalized(endpoint: Endpoint) -> Header:
     if wire is None:
         raise Behind(f"{endpoint.name}: no finalized block")
     endpoint.has_finalized_tag = True
-    return header_of(wire)
+    header = header_of(wire)
+    if endpoint.health.head is None or header.number > endpoint.health.head:
+        # The chain may just have grown; it is asked only where that would explain it.
+        latest = await read_latest(endpoint)
+        if header.number > latest.number:
+            raise Inconsistent(
+                f"{endpoint.name}: block {header.number} is said to be final, above the newest, {latest.number}"
+            )
+    return header
 
 
 def numbered(endpoint: Endpoint, wire: WireHeader | None, number: int) -> Header:

@@ -10,8 +10,10 @@ FAILURES_TO_OPEN = 3
 COOL_DOWN_SECONDS, LONGEST_COOL_DOWN_SECONDS = 2.0, 15.0
 #: How long an endpoint rests after "too many requests" that names no time; doubles likewise.
 REST_SECONDS, LONGEST_REST_SECONDS = 1.0, 30.0
-#: A longer rest than this is not believed: it would take the endpoint out for good.
+#: After so long it is tried again, whatever it asked for: a quota may have been raised in the meantime.
 LONGEST_ORDERED_REST_SECONDS = 3600.0
+#: Whoever asks for more than a day means something else; such a rest is as long as one that names no time.
+BELIEVED_REST_SECONDS = 86_400.0
 #: What an endpoint showed as its head says for so long that it has nothing newer.
 HEAD_FRESH_SECONDS = 2.0
 
@@ -53,7 +55,7 @@ class Health:
     def limited(self, now: float, retry_after: float | None) -> None:
         """It asked us to slow down, for that many seconds if it said so."""
         seconds = retry_after
-        if seconds is None:
+        if seconds is None or seconds > BELIEVED_REST_SECONDS:
             seconds = min(REST_SECONDS * 2 ** min(self._rests, 10), LONGEST_REST_SECONDS)
         self._rests += 1
         self.resting_until = max(self.resting_until, now + min(seconds, LONGEST_ORDERED_REST_SECONDS))

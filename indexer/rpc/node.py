@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from indexer.core.block import Block
 from indexer.core.errors import Inconsistent, Unavailable
 from indexer.core.logs import RangeLogs
 from indexer.core.model import BlockId, Header, Span, Transaction
+from indexer.core.proof import ProofLevel
 from indexer.core.source import LogFilter
 from indexer.core.wire import header_of
 from indexer.rpc import calls
-from indexer.rpc.blocks import read_block, read_transactions
+from indexer.rpc.batchsize import BATCH_CALLS
+from indexer.rpc.blocks import NO_LOGS, Checks, Reading, read_block, read_transactions
 from indexer.rpc.concurrent import AT_ONCE, fetch_all
-from indexer.rpc.endpoint import BATCH_CALLS, Endpoint
+from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Unsupported
+from indexer.rpc.headedranges import HeadedRange, read_headed_range
 from indexer.rpc.headers import read_finalized, read_headers
 from indexer.rpc.heads import Heads
+from indexer.rpc.observer import RpcObserver
 from indexer.rpc.pool import Pool
 from indexer.rpc.ranges import read_range_logs
-from indexer.rpc.receipts import BlockWithReceipts, read_receipts
+from indexer.rpc.receipts import BlockWithReceipts, logs_of_blocks, read_receipts
+from indexer.rpc.rechecks import Asked, Rechecks
 from indexer.rpc.transport import Timing
 
 #: Blocks whose transactions and receipts are asked for in one request.
@@ -34,11 +39,45 @@ class Node:
     Inconsistent (the answers contradict each other), TooMuch (ask for less), Fatal (such as WrongChain).
     """
 
-    def __init__(self, pool: Pool, timing: Timing, *, prove: bool = False) -> None:
+    def __init__(self, pool: Pool, timing: Timing, observer: RpcObserver, checks: Checks) -> None:
         self._pool = pool
-        self._prove = prove
+        self._checks = checks
+        self._observer = observer
+        self._rechecks = Rechecks(pool, observer, checks)
         self._timing = timing
         self._has_finalized = False
+
+    @property
+    def name(self) -> str:
+        """The names of the endpoints."""
+        return ", ".join(endpoint.name for endpoint in self._pool.endpoints)
+
+    def apart(self, retry_total_seconds: float) -> tuple[Node, ...]:
+        """Each endpoint that answers as a node of its own, the most preferred first.
+
+        They share the endpoints with this one and are not to be closed. One that turns out to serve another
+        chain raises WrongChain, though others may serve the right one.
+
+        Args:
+            retry_total_seconds: how long each question may take.
+        """
+        nodes = tuple(
+            Node(pool, self._timing, self._observer, self._checks)
+            for pool in self._pool.apart(retry_total_seconds)
+        )
+        for node in nodes:
+            node._has_finalized = self._has_finalized
+        return nodes
+
+    @property
+    def is_astray(self) -> bool:
+        """Whether all endpoints lack a block that is final."""
+        return all(endpoint.astray for endpoint in self._pool.endpoints)
+
+    def found_astray(self, astray: bool) -> None:
+        """Remember whether the endpoints lack a block that is final; then others are asked instead of them."""
+        for endpoint in self._pool.endpoints:
+            endpoint.astray = astray
 
     async def chain_id(self) -> int:
         """The EIP-155 chain id that every endpoint in use has confirmed."""
@@ -125,20 +164,43 @@ class Node:
             Unavailable: among other things, when no endpoint has the block (any more, or not yet).
         """
 
-        async def by_hash(endpoint: Endpoint) -> Block:
+        asked = Asked(filter or NO_LOGS, watched, transactions)
+
+        async def by_hash(endpoint: Endpoint) -> Reading:
             return await read_block(
-                endpoint, block, filter, watched, transactions=transactions, prove=self._prove
+                endpoint, block, filter, watched, transactions=transactions, checks=self._checks
             )
 
-        return await self._pool.run(by_hash)
+        reading = await self._pool.run(by_hash)
+        if self._checks.bloom:
+            return await self._rechecks.settled(reading, asked)
+        return reading.block
 
-    async def range_logs(self, span: Span, filter: LogFilter) -> RangeLogs:  # noqa: A002
+    async def range_logs(
+        self,
+        span: Span,
+        filter: LogFilter,  # noqa: A002
+        proof: ProofLevel = "linked",
+    ) -> RangeLogs:
         """The logs of a range of canonical blocks, complete with the times of their blocks.
+
+        Args:
+            proof: `linked` believes the answer if it is consistent; `bloom` reads every header and asks again
+                where a log may be missing; `receipts` takes the logs out of every block's receipts.
 
         Raises:
             TooMuch: ask for fewer blocks; also for an unknown error, a time-out, and an answer that looks
                 cut off. Never for a single block.
         """
+        if proof == "receipts":
+            return logs_of_blocks(span, filter, await self.range_receipts(span))
+        if proof == "bloom":
+
+            async def with_headers(endpoint: Endpoint) -> HeadedRange:
+                return await read_headed_range(endpoint, span, filter, self._checks)
+
+            headed = await self._pool.run(with_headers, block=span.last)
+            return await self._rechecks.settled_range(headed, filter)
 
         async def in_range(endpoint: Endpoint) -> RangeLogs:
             return await read_range_logs(endpoint, span, filter)
@@ -146,9 +208,12 @@ class Node:
         return await self._pool.run(in_range, block=span.last)
 
     async def range_transactions(
-        self, span: Span, watched: frozenset[bytes]
+        self, span: Span, watched: frozenset[bytes], *, prove: bool = False
     ) -> tuple[list[Transaction], dict[int, bytes]]:
         """The watched addresses' transactions in a range of canonical blocks, and the hash of each block.
+
+        Args:
+            prove: whether their receipts are to be proved by each block's hash, where the node proves at all.
 
         Raises:
             TooMuch: ask for fewer blocks. Never for a single block.
@@ -156,7 +221,7 @@ class Node:
 
         async def of_part(part: Span) -> tuple[list[Transaction], list[Header]]:
             async def in_part(endpoint: Endpoint) -> tuple[list[Transaction], list[Header]]:
-                return await read_transactions(endpoint, part, watched)
+                return await read_transactions(endpoint, part, watched, prove=prove and self._checks.prove)
 
             return await self._pool.run(in_part, block=part.last)
 
@@ -179,15 +244,23 @@ class Node:
 
         async def of_part(part: Span) -> list[BlockWithReceipts]:
             async def in_part(endpoint: Endpoint) -> list[BlockWithReceipts]:
-                return await read_receipts(endpoint, part, prove=self._prove)
+                return await read_receipts(endpoint, part, prove=self._checks.prove)
 
             return await self._pool.run(in_part, block=part.last)
 
         return [block for some in await fetch_all(of_part, _requests(span), AT_ONCE) for block in some]
 
-    def heads(self, *, poll_seconds: float, stall_seconds: float = 60.0) -> Heads:
+    def heads(
+        self,
+        *,
+        poll_seconds: float,
+        stall_seconds: float = 60.0,
+        told: Callable[[], None] = lambda: None,
+    ) -> Heads:
         """A watch over the newest block; see `Heads`."""
-        return Heads(self._pool, self._timing, poll_seconds=poll_seconds, stall_seconds=stall_seconds)
+        return Heads(
+            self._pool, self._timing, poll_seconds=poll_seconds, stall_seconds=stall_seconds, told=told
+        )
 
     async def _headers(self, numbers: Sequence[int]) -> list[Header]:
         async def at_numbers(endpoint: Endpoint) -> list[Header]:

@@ -29,6 +29,36 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Recheck(StrEnum):
+    """What asking again for logs that a bloom filter allows came to; a bounded set, fit for a label."""
+
+    #: Another source has no such logs either.
+    AGREED = "agreed"
+    #: The first answer had left out logs; the other source's was taken.
+    FOUND = "found"
+    #: The other source's answer was the worse one; the first was kept.
+    KEPT = "kept"
+    #: Nobody else could be asked; the answer was kept.
+    ALONE = "alone"
+    #: The sources contradict each other and none can be proved right; neither answer was taken.
+    UNSETTLED = "unsettled"
+
+
+class Disagreement(StrEnum):
+    """How an answer that was thrown away differs from what another source says; as above."""
+
+    MISSING_LOGS = "missing_logs"
+    EXTRA_LOGS = "extra_logs"
+    #: As many logs, but not the same.
+    OTHER_LOGS = "other_logs"
+    #: A log that the block's own bloom filter excludes.
+    BLOOM = "bloom"
+    #: It contradicts itself, or what was asked for, where another endpoint's does not.
+    CONTRADICTION = "contradiction"
+    #: It is on another branch than the one that is followed.
+    BRANCH = "branch"
+
+
 class RpcObserver(Protocol):
     """Receives facts about endpoints, which are named and never given by URL."""
 
@@ -46,6 +76,15 @@ class RpcObserver(Protocol):
     def proof(self, endpoint: str, verdict: str) -> None:
         """A block's receipts were (not) proved by its hash; a `Verdict` of `indexer.core.proof`."""
 
+    def header_proof(self, endpoint: str, verdict: str, headers: int) -> None:
+        """The hash of so many headers, read without receipts, was (not) proved by their fields; as above."""
+
+    def recheck(self, outcome: str) -> None:
+        """A block whose bloom filter may hold logs that did not come was asked for again; a `Recheck`."""
+
+    def disagreement(self, endpoint: str, kind: str) -> None:
+        """The endpoint's answer was thrown away for what another source says; a `Disagreement`."""
+
 
 class SilentObserver:
     """An observer that counts nothing."""
@@ -62,4 +101,13 @@ class SilentObserver:
         """Nothing."""
 
     def proof(self, endpoint: str, verdict: str) -> None:
+        """Nothing."""
+
+    def header_proof(self, endpoint: str, verdict: str, headers: int) -> None:
+        """Nothing."""
+
+    def recheck(self, outcome: str) -> None:
+        """Nothing."""
+
+    def disagreement(self, endpoint: str, kind: str) -> None:
         """Nothing."""

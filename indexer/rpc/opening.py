@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from indexer.core.redaction import Redactor
 from indexer.rpc.address import EndpointAddress
+from indexer.rpc.blocks import Checks
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.node import Node
 from indexer.rpc.observer import RpcObserver, SilentObserver
@@ -25,6 +26,7 @@ async def open_node(
     observer: RpcObserver | None = None,
     redact: Callable[[str], str] | None = None,
     prove: bool = False,
+    logs_bloom: bool = True,
 ) -> AsyncIterator[Node]:
     """A node of these endpoints, the most preferred first; nothing is asked yet.
 
@@ -33,7 +35,9 @@ async def open_node(
         genesis_hash: likewise, the hash of block 0.
         redact: what a node's messages go through before they are shown, default: hides the
             endpoints' URLs and their parts.
-        prove: whether the receipts of a block that is read by its hash are proved by that hash.
+        prove: whether header and receipts of a block that is read are proved by its hash.
+        logs_bloom: whether the chain's blocks have bloom filters over their logs, so that a block that lacks
+            logs which its filter allows is asked for again.
     """
     timing = timing or Timing()
     observer = observer or SilentObserver()
@@ -46,7 +50,7 @@ async def open_node(
         observer=observer,
     )
     try:
-        yield Node(pool, timing, prove=prove)
+        yield Node(pool, timing, observer, Checks(prove=prove, bloom=logs_bloom))
     finally:
         await pool.close()
 

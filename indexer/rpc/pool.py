@@ -21,7 +21,7 @@ from indexer.rpc import calls
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Garbled, RateLimited, Refused, Unsupported
 from indexer.rpc.headers import read_latest
-from indexer.rpc.observer import Outcome, RpcObserver
+from indexer.rpc.observer import Disagreement, Outcome, RpcObserver
 
 log = journal.get(__name__)
 Result = TypeVar("Result")
@@ -50,8 +50,8 @@ class _Tour:
     asked: list[Endpoint] = field(default_factory=list)
     #: Whose last failure says nothing about whether he has the block.
     troubled: set[Endpoint] = field(default_factory=set)
-    #: Whether somebody contradicted himself already.
-    contradicted: bool = False
+    #: Who contradicted himself, and how.
+    contradicted: dict[Endpoint, Inconsistent] = field(default_factory=dict)
     #: Why the last attempt failed.
     last: IndexerError | None = None
 
@@ -87,6 +87,20 @@ class Pool:
         for endpoint in self.endpoints:
             await endpoint.close()
 
+    def apart(self, retry_total_seconds: float) -> tuple[Pool, ...]:
+        """Each endpoint that answers as a pool of its own, in the order of preference; not to be closed."""
+        return tuple(
+            Pool(
+                [endpoint],
+                chain_id=self._chain_id,
+                genesis_hash=self._genesis_hash,
+                retry_total_seconds=min(retry_total_seconds, self._total),
+                observer=self._observer,
+            )
+            for endpoint in self.endpoints
+            if endpoint.banned is None and not endpoint.health.is_open
+        )
+
     async def identity(self) -> Identity:
         """The chain's identity, as every endpoint that is used has confirmed it."""
 
@@ -103,7 +117,7 @@ class Pool:
         """The answer of the first endpoint that has one.
 
         Another endpoint is asked at once, the same one after a pause, all within a total time. What the
-        endpoint found too much is not asked again; what contradicted itself is asked of one other endpoint.
+        endpoint found too much is not asked again; what contradicted itself is asked of every other endpoint.
 
         Raises:
             Unavailable: nobody answered in time; `Behind`: nobody has the block, `Unsupported`: the method.
@@ -151,7 +165,7 @@ class Pool:
         """
         failed = self._unverified[endpoint]
         async with self._verifying[endpoint]:
-            if endpoint.banned is None and not endpoint.verified:
+            if endpoint.banned is None and not endpoint.is_verified():
                 if self._unverified[endpoint] != failed:
                     # Who waited for another one's check shares its end, or all would wait one after another.
                     raise Refused(f"{endpoint.name}: did not say which chain it serves")
@@ -166,7 +180,8 @@ class Pool:
         if all(each.banned is not None for each in self.endpoints):
             raise WrongChain(
                 "; ".join(each.banned or "" for each in self.endpoints)
-                + ". Correct the node's URL or the chain's id in the configuration"
+                + ". Correct the node's URL or the chain's id in the configuration; a development chain that was "
+                "started anew is a new chain and needs an empty database"
             )
         raise Refused(endpoint.banned)
 
@@ -190,8 +205,10 @@ class Pool:
                 f"instead of 0x{self._genesis_hash.hex()}"
             )
         if endpoint.banned is None:
-            endpoint.verified = True
+            endpoint.serves(self._chain_id)
             return
+        endpoint.verified = False
+        endpoint.tell_state()
         self._observer.request(endpoint.name, "eth_chainId", Outcome.WRONG_CHAIN, 0.0, 0, 0)
         log.error("endpoint serves another chain, not used", endpoint=endpoint.name, reason=endpoint.banned)
 
@@ -201,7 +218,10 @@ class Pool:
         tour.troubled.discard(endpoint)
         try:
             await self.verify(endpoint)
-            return await question(endpoint)
+            answer = await question(endpoint)
+        except Inconsistent as error:
+            tour.contradicted[endpoint] = error
+            raise
         except Behind:
             if tour.block is not None:
                 endpoint.lacks(tour.block)
@@ -209,6 +229,20 @@ class Pool:
         except Unavailable:
             tour.troubled.add(endpoint)
             raise
+        self._tell_disagreements(tour, endpoint)
+        return answer
+
+    def _tell_disagreements(self, tour: _Tour, answered: Endpoint) -> None:
+        """Whose answers were thrown away because another endpoint gave a sound one."""
+        for endpoint, error in tour.contradicted.items():
+            if endpoint is not answered:
+                self._observer.disagreement(endpoint.name, Disagreement.CONTRADICTION)
+                log.warning(
+                    "answer thrown away for another endpoint's",
+                    endpoint=endpoint.name,
+                    taken_from=answered.name,
+                    reason=str(error),
+                )
 
     def _choose(self, tour: _Tour) -> Endpoint:
         """The endpoint to ask next.
@@ -233,7 +267,8 @@ class Pool:
         return min(awake, key=lambda each: (each.wait_seconds(), self._lag(each) > LAG_BLOCKS))
 
     def _usable(self) -> list[Endpoint]:
-        return [each for each in self.endpoints if each.banned is None]
+        usable = [each for each in self.endpoints if each.banned is None]
+        return [each for each in usable if not each.astray] or usable
 
     def _lag(self, endpoint: Endpoint) -> int:
         heads = [each.health.head for each in self.endpoints if each.health.head is not None]
@@ -256,9 +291,7 @@ class Pool:
         tour.last = error
         others = self._others(tour)
         if isinstance(error, Inconsistent):
-            again = bool(others) and not tour.contradicted
-            tour.contradicted = True
-            return again
+            return any(each not in tour.contradicted for each in others)
         if isinstance(error, Behind | Unsupported):
             return bool(others) or tour.is_unsure
         return True

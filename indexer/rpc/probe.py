@@ -17,6 +17,7 @@ from indexer.rpc.failures import Behind, Failure, Unrecognised, Unsupported
 from indexer.rpc.headers import read_finalized, read_latest
 from indexer.rpc.observer import SilentObserver
 from indexer.rpc.opening import open_endpoint
+from indexer.rpc.proofprobe import PROVED_BLOCKS, Configured, probe_proof
 from indexer.rpc.ranges import is_round_cap
 from indexer.rpc.transport import Timing
 from indexer.rpc.websocket import subscribe_heads
@@ -34,23 +35,25 @@ async def probe(
     wanted: LogFilter | None,
     timing: Timing | None = None,
     redact: Callable[[str], str] | None = None,
+    proof: Configured | None = None,
 ) -> list[Finding]:
     """What was found at one endpoint; never raises for what the endpoint does.
 
     Args:
         chain_id: what it should be, if that is configured.
         wanted: the filter of the configured contracts, so that limits are those of the real question.
+        proof: which levels of proof are configured.
     """
     timing = timing or Timing()
     endpoint = open_endpoint(address, timing, SilentObserver(), redact or Redactor([address.url]))
     try:
-        return await _findings(endpoint, chain_id, wanted or _NOBODY, timing)
+        return await _findings(endpoint, chain_id, wanted or _NOBODY, timing, proof or Configured())
     finally:
         await endpoint.close()
 
 
 async def _findings(
-    endpoint: Endpoint, chain_id: int | None, wanted: LogFilter, timing: Timing
+    endpoint: Endpoint, chain_id: int | None, wanted: LogFilter, timing: Timing, proof: Configured
 ) -> list[Finding]:
     try:
         found = quantity(await endpoint.ask(calls.chain_id()), "chain id")
@@ -63,6 +66,7 @@ async def _findings(
         await _version(endpoint),
         await _finalized(endpoint, head),
         await _receipts(endpoint, head),
+        *await probe_proof(endpoint, await _final_block(endpoint, head), proof),
         *await _logs(endpoint, head, wanted),
         *await _websocket(endpoint, timing),
     ]
@@ -95,6 +99,15 @@ async def _finalized(endpoint: Endpoint, head: Header) -> Finding:
     return Finding(
         subject, True, f"block {finalized.number}, {head.number - finalized.number} below the head"
     )
+
+
+async def _final_block(endpoint: Endpoint, head: Header) -> Header:
+    """The finalized block; without the tag, or on a chain that has just begun, the newest one."""
+    try:
+        finalized = await read_finalized(endpoint)
+    except (Failure, TooMuch, Inconsistent):
+        return head
+    return finalized if finalized.number >= PROVED_BLOCKS else head
 
 
 async def _receipts(endpoint: Endpoint, head: Header) -> Finding:

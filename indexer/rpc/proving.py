@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 from indexer.core.errors import Inconsistent
 from indexer.core.headerhash import unknown_fields
 from indexer.core.model import BlockId
-from indexer.core.proof import Proof, Verdict, prove_block
-from indexer.core.wire import WireBlock, WireReceipt
+from indexer.core.proof import Proof, Verdict, prove_block, prove_header
+from indexer.core.wire import WireBlock, WireHeader, WireReceipt, octets
 from indexer.rpc import calls
 from indexer.rpc.endpoint import Endpoint
 
 #: Proving more receipts than this would hold up everything else.
 _MANY_RECEIPTS = 20
+#: The same of headers.
+_MANY_HEADERS = 20
 
 
 async def require_proved(
     endpoint: Endpoint, block: BlockId, wire: WireBlock, receipts: Sequence[WireReceipt]
-) -> None:
-    """Return when the receipts are proved to be those of the block, or when nobody could tell.
+) -> bool:
+    """True when the receipts are proved to be those of the block, False when nobody could tell.
 
     Raises:
         Inconsistent: they are not: a log or a receipt is missing, added or altered.
@@ -33,10 +36,44 @@ async def require_proved(
             proof = await _prove(wire, receipts, unknown)
     endpoint.tell_proof(proof.verdict)
     if proof.verdict is Verdict.WRONG:
-        raise Inconsistent(
-            f"{endpoint.name}: {proof.reason}. A node that left out or altered a log looks like this; so does a chain "
-            'that hashes its blocks in a way of its own (then chain.proof = "linked" is the way out)'
-        )
+        raise _wrong(endpoint, proof)
+    return proof.proved
+
+
+async def require_headers_proved(endpoint: Endpoint, headers: Sequence[WireHeader]) -> None:
+    """Return when every header gives the hash that it names, or when nobody could tell.
+
+    Raises:
+        Inconsistent: one does not.
+    """
+    if len(headers) <= _MANY_HEADERS:
+        proofs = _prove_headers(headers, frozenset())
+    else:
+        proofs = await asyncio.to_thread(_prove_headers, headers, frozenset())
+    doubted = [
+        header for header, proof in zip(headers, proofs, strict=True) if proof.verdict is Verdict.WRONG
+    ]
+    if doubted:
+        # One block tells the names of all of them: a fork gives every header the same fields.
+        names = await endpoint.ask(calls.names_of_hash(octets(doubted[-1].hash, "block hash", 32)))
+        if unknown := unknown_fields(names or ()):
+            proofs = await asyncio.to_thread(_prove_headers, headers, unknown)
+    for verdict, count in Counter(proof.verdict for proof in proofs).items():
+        endpoint.tell_header_proofs(verdict, count)
+    for proof in proofs:
+        if proof.verdict is Verdict.WRONG:
+            raise _wrong(endpoint, proof)
+
+
+def _prove_headers(headers: Sequence[WireHeader], unknown: frozenset[str]) -> list[Proof]:
+    return [prove_header(header, unknown) for header in headers]
+
+
+def _wrong(endpoint: Endpoint, proof: Proof) -> Inconsistent:
+    return Inconsistent(
+        f"{endpoint.name}: {proof.reason}. A node that left out or altered a log looks like this; so does a chain "
+        'that hashes its blocks in a way of its own (then chain.proof = "linked" is the way out)'
+    )
 
 
 async def _prove(wire: WireBlock, receipts: Sequence[WireReceipt], unknown: frozenset[str]) -> Proof:

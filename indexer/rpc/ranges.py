@@ -30,6 +30,18 @@ async def read_range_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -> 
         Behind: the endpoint does not have the whole span.
         Inconsistent: the answer contradicts itself or what was asked.
     """
+    header, logs = await read_untimed_logs(endpoint, span, wanted)
+    if untimed := logs.untimed:
+        logs = logs.with_headers(await read_headers(endpoint, untimed))
+    require_order_of_times(endpoint, logs, header)
+    return logs
+
+
+async def read_untimed_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -> tuple[Header, RangeLogs]:
+    """The span's last block, and the filter's logs without the times that the answer did not tell.
+
+    Raises: as `read_range_logs`.
+    """
     try:
         header, found = await _ask(endpoint, span, wanted)
     except IndexerError as error:
@@ -41,14 +53,19 @@ async def read_range_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -> 
         logs = await asyncio.to_thread(check_range_logs, span, wanted, found)
     else:
         logs = check_range_logs(span, wanted, found)
-    last_hash = logs.blocks.get(span.last)
-    if last_hash is not None and last_hash != header.hash:
-        raise Inconsistent(
-            f"{endpoint.name}: block {span.last} is 0x{header.hash.hex()}, its logs say 0x{last_hash.hex()}"
-        )
-    if untimed := logs.untimed:
-        logs = logs.with_headers(await read_headers(endpoint, untimed))
-    return logs
+    return header, logs.with_headers([header])
+
+
+def require_order_of_times(endpoint: Endpoint, logs: RangeLogs, last: Header) -> None:
+    """No block is older than one before it, none younger than the last one of the range.
+
+    Source: Ethereum Yellow Paper, section 4.3.4: a timestamp is greater than the parent's; on some chains equal.
+    """
+    before = 0
+    for number, time in (*sorted(logs.times.items()), (last.number, last.timestamp)):
+        if time < before:
+            raise Inconsistent(f"{endpoint.name}: block {number} is of {time}, one before it of {before}")
+        before = time
 
 
 def narrowed(error: IndexerError, endpoint: Endpoint, span: Span) -> IndexerError | None:
@@ -96,11 +113,13 @@ async def _ask_parts(
 ) -> tuple[Header, *tuple[list[WireLog], ...]]:
     # A node that fell behind answers a range beyond its head with fewer logs and no error. So its block at
     # the end of the range is asked for in the same request, and first: what it had then it has for the logs.
-    answers = await endpoint.ask_all(
-        [calls.header_at(span.last), *(calls.logs_in(span, part) for part in parts)]
+    # So is the chain: no hash that we know tells whether these blocks are of ours.
+    chain, last, *answers = await endpoint.ask_all(
+        [calls.chain_id(), calls.header_at(span.last), *(calls.logs_in(span, part) for part in parts)]
     )
-    wire: WireHeader | None = answers[0]
-    return numbered(endpoint, wire, span.last), *answers[1:]
+    endpoint.require_chain(chain)
+    wire: WireHeader | None = last
+    return numbered(endpoint, wire, span.last), *answers
 
 
 def fewer(error: TooMuch, parts: Sequence[LogFilter]) -> int | None:

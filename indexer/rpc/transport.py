@@ -129,8 +129,11 @@ def broken(name: str, error: Exception, timing: Timing) -> Failure:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return TimedOut(f"{name}: no connection within {timing.connect_seconds:g} s")
         return TimedOut(f"{name}: no complete answer within {timing.request_seconds:g} s")
-    if isinstance(error, aiohttp.ClientResponseError) and error.status:
+    if isinstance(error, aiohttp.WSServerHandshakeError):
         return Refused(f"{name}: HTTP {error.status}")
+    if isinstance(error, aiohttp.ClientResponseError):
+        # Its status is not the server's: aiohttp made it up for an answer that it could not read.
+        return Garbled(f"{name}: the answer is not HTTP")
     if isinstance(error, aiohttp.ClientPayloadError):
         return Garbled(f"{name}: the answer was cut short or its encoding is broken")
     if isinstance(error, aiohttp.ClientConnectorDNSError):

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
-import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.json import Decoder
 
 from indexer.core.model import Header
 from indexer.core.wire import WireHeader, header_of
+from indexer.rpc.envelope import UNREADABLE
 from indexer.rpc.failures import Disconnected, Failure, Garbled, TooLarge, Unsupported
 from indexer.rpc.transport import Answer, Timing, broken
 
@@ -35,7 +35,7 @@ class _Message(Struct):
     method: str | None = None
     params: _Params | None = None
     result: Raw | UnsetType = UNSET
-    error: Raw | None = None
+    error: object = None
 
 
 _IDENTIFIED = Decoder(list[_Identified] | _Identified)
@@ -54,21 +54,29 @@ class WebSocketTransport:
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
+        #: Messages that came over the connection, of any kind.
+        self._received = 0
         #: Who waits for the answer with an id; the ids of a batch all lead to the same one.
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
 
     async def exchange(self, body: bytes, ids: range) -> Answer:
         """The answer to the request with these ids; see `Transport`."""
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        socket: aiohttp.ClientWebSocketResponse | None = None
+        before = 0
         try:
             async with asyncio.timeout(self._timing.request_seconds):
                 socket = await self._opened()
+                before = self._received
                 self._waiting.update(dict.fromkeys(ids, answered))
                 await socket.send_str(body.decode())
                 return Answer(None, await answered)
         except Failure:
             raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(error, TimeoutError) and socket is self._socket and before == self._received:
+                # Open, and nothing comes: whoever is at the other end may answer pings for ever.
+                self._socket = None
             # Not chained: the texts of aiohttp's errors hold the host and at times the URL with its key.
             raise broken(self._name, error, self._timing) from None
         finally:
@@ -103,6 +111,7 @@ class WebSocketTransport:
         failure: Failure = Disconnected(f"{self._name}: the connection was closed")
         try:
             async for message in socket:
+                self._received += 1
                 if message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
                     data = message.data
                     self._hand_over(data.encode() if isinstance(data, str) else data)
@@ -110,7 +119,7 @@ class WebSocketTransport:
                 failure = TooLarge(
                     f"{self._name}: an answer of more than {self._timing.response_bytes} bytes"
                 )
-        except msgspec.DecodeError:
+        except UNREADABLE:
             failure = Garbled(f"{self._name}: a message that is not JSON-RPC")
         finally:
             # Before anybody learns of it: a request on a connection that nobody reads would wait in vain.
@@ -204,6 +213,6 @@ async def _received(name: str, socket: aiohttp.ClientWebSocketResponse) -> _Mess
         raise Disconnected(f"{name}: the connection was closed")
     try:
         return _MESSAGE.decode(message.data)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         # The decoder's words may repeat the message.
         raise Garbled(f"{name}: a message that is not JSON-RPC") from None

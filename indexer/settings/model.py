@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from indexer.core.proof import ProofLevel
+
 #: Of which blocks transactions are recorded: all, only those the tail follows, or none.
 TransactionsPolicy = Literal["all", "follow", "off"]
 #: How far a followed block is proved: its receipts against its hash, or only its links to other blocks.
-ProofLevel = Literal["receipts", "linked"]
+ProofPolicy = Literal["receipts", "linked"]
 #: What happens when the chain changes below what it had called final.
 BelowFinalityPolicy = Literal["halt", "wait", "rollback"]
 
@@ -44,7 +46,9 @@ class ChainSettings:
     max_reorg_depth: int = 128
     below_finality: BelowFinalityPolicy = "halt"
     #: Some chains hash their blocks in ways of their own; there only `linked` is possible.
-    proof: ProofLevel = "receipts"
+    proof: ProofPolicy = "receipts"
+    #: False on chains whose blocks have no bloom filter over their logs, or an empty one.
+    logs_bloom: bool = True
 
     @property
     def label(self) -> str | None:
@@ -73,6 +77,8 @@ class HealthSettings:
     stalled_seconds: float = 120.0
     #: How long the head may stand still before the chain counts as halted.
     silent_chain_seconds: float = 300.0
+    #: How long a backfill may bring nothing of what is missing before the indexer counts as stuck.
+    backfill_stalled_seconds: float = 600.0
     #: The time-out of each check.
     probe_seconds: float = 2.0
 
@@ -83,6 +89,8 @@ class BackfillSettings:
     parallel: int = 4
     #: No range is longer, however few logs it holds.
     max_range_blocks: int = 100_000
+    #: How far ranges are proved: not at all, by each block's bloom filter, or by its receipts.
+    proof: ProofLevel = "linked"
 
 
 @dataclass(frozen=True, slots=True)

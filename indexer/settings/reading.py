@@ -20,7 +20,7 @@ from indexer.settings.model import (
 )
 from indexer.settings.toml_contracts import read_contracts
 from indexer.settings.toml_endpoints import endpoints_of_environment, read_endpoints
-from indexer.settings.toml_table import Mistakes, TomlTable
+from indexer.settings.toml_table import Mistakes, TomlTable, cut
 from indexer.settings.urls import DATABASE_SCHEMES, parse_listen, problem_with
 
 #: Looked for in the working directory when no file is named.
@@ -78,17 +78,22 @@ def _parse(path: Path) -> dict[str, object]:
             f"{path.name}: byte {error.start} is not UTF-8; save the file in that encoding"
         ) from error
     except tomllib.TOMLDecodeError as error:
-        raise UserMistake(f"{path.name}: not valid TOML: {error}") from error
+        raise UserMistake(f"{path.name}: not valid TOML: {cut(str(error))}") from error
+    except ValueError as error:
+        raise UserMistake(f"{path.name}: it holds a number with thousands of digits") from error
+    except RecursionError as error:
+        raise UserMistake(f"{path.name}: its lists and tables are nested too deeply") from error
 
 
 def _read(root: TomlTable, variables: Environment, path: Path) -> Settings:
+    chain = _chain(root.table("chain"), variables)
     return Settings(
-        chain=_chain(root.table("chain"), variables),
+        chain=chain,
         contracts=read_contracts(root, path.parent),
         database=_database(root.table("database"), variables),
         http=_http(root.table("http"), variables),
         health=_health(root.table("health")),
-        backfill=_backfill(root.table("backfill")),
+        backfill=_backfill(root.table("backfill"), chain),
         timeouts=_timeouts(root.table("timeouts")),
         journal=_journal(root.table("journal"), variables),
         path=path,
@@ -115,6 +120,7 @@ def _chain(table: TomlTable, variables: Environment) -> ChainSettings:
         max_reorg_depth=table.integer("max_reorg_depth", default.max_reorg_depth, 1, 1_000_000),
         below_finality=table.choice("below_finality", default.below_finality, ("halt", "wait", "rollback")),
         proof=table.choice("proof", default.proof, ("receipts", "linked")),
+        logs_bloom=table.boolean("logs_bloom", default.logs_bloom),
     )
     table.done()
     return settings
@@ -164,18 +170,24 @@ def _health(table: TomlTable) -> HealthSettings:
     settings = HealthSettings(
         stalled_seconds=table.seconds("stalled_seconds", default.stalled_seconds),
         silent_chain_seconds=table.seconds("silent_chain_seconds", default.silent_chain_seconds),
+        backfill_stalled_seconds=table.seconds("backfill_stalled_seconds", default.backfill_stalled_seconds),
         probe_seconds=table.seconds("probe_seconds", default.probe_seconds),
     )
     table.done()
     return settings
 
 
-def _backfill(table: TomlTable) -> BackfillSettings:
+def _backfill(table: TomlTable, chain: ChainSettings) -> BackfillSettings:
     default = BackfillSettings()
     settings = BackfillSettings(
         parallel=table.integer("parallel", default.parallel, 1, 256),
         max_range_blocks=table.integer("max_range_blocks", default.max_range_blocks, 1, 10_000_000),
+        proof=table.choice("proof", default.proof, ("linked", "bloom", "receipts")),
     )
+    if settings.proof == "receipts" and chain.proof == "linked":
+        table.wrong("proof", 'cannot be "receipts" where chain.proof is "linked": use "bloom" or "linked"')
+    if settings.proof == "bloom" and not chain.logs_bloom:
+        table.wrong("proof", 'cannot be "bloom" where chain.logs_bloom is false: use "receipts" or "linked"')
     table.done()
     return settings
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from indexer.core.address import checksum_address, parse_address
 from indexer.settings.model import ContractSettings
-from indexer.settings.toml_table import TomlTable
+from indexer.settings.toml_table import TomlTable, bare
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]{0,62}")
 
@@ -75,8 +75,13 @@ def _abi(table: TomlTable, directory: Path) -> Path | None:
     if text is None:
         return None
     path = directory / text
-    if not path.is_file():
-        table.wrong("abi", f"there is no file {text}; paths are relative to the configuration file")
+    try:
+        found = path.is_file()
+    except OSError:
+        # A name that is too long, or a directory that may not be looked into.
+        found = False
+    if not found:
+        table.wrong("abi", f"there is no file {bare(text)}; paths are relative to the configuration file")
     return path
 
 

@@ -10,6 +10,10 @@ Choice = TypeVar("Choice", bound=str)
 
 #: How much of a wrong value is shown.
 _SHOWN = 60
+#: How many mistakes are shown: a file of another kind is all mistakes.
+_MOST_SHOWN = 50
+#: Bits of the largest number that is shown; Python refuses to write out much larger ones.
+_SHOWN_BITS = 256
 
 
 class Mistakes:
@@ -27,7 +31,9 @@ class Mistakes:
     def __str__(self) -> str:
         count = len(self._lines)
         head = "a mistake in the configuration" if count == 1 else f"{count} mistakes in the configuration"
-        return "\n  ".join([f"{head}:", *self._lines])
+        shown = self._lines[:_MOST_SHOWN]
+        more = [f"… and {count - len(shown)} more"] if len(shown) < count else []
+        return "\n  ".join([f"{head}:", *shown, *more])
 
 
 class TomlTable:
@@ -46,6 +52,7 @@ class TomlTable:
 
     def place(self, key: str) -> str:
         """Where a key stands, as `indexer.toml: chain.id`."""
+        key = bare(key)
         return f"{self._root}: {self._place}.{key}" if self._place else f"{self._root}: {key}"
 
     def wrong(self, key: str, problem: str) -> None:
@@ -171,7 +178,21 @@ def shown(value: object) -> str:
     """A wrong value as the message shows it."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = repr(value) if isinstance(value, str | int | float) else kind(value)
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return f"a number of {value.bit_length()} bits"
+    if isinstance(value, str):
+        # Before it is quoted, which makes a character into as many as ten.
+        value = value[: _SHOWN + 1]
+    return cut(repr(value) if isinstance(value, str | int | float) else kind(value))
+
+
+def bare(text: str) -> str:
+    """The text as it is where it is short and plain, else quoted and cut."""
+    return text if len(text) <= _SHOWN and text.isprintable() else shown(text)
+
+
+def cut(text: str) -> str:
+    """The text, or its beginning where it is long."""
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
@@ -190,5 +211,7 @@ def alternatives(choices: Sequence[str]) -> str:
 
 def did_you_mean(value: object, known: Iterable[str]) -> str:
     """`; did you mean …?` where something known is spelled much like it, else nothing."""
-    close = difflib.get_close_matches(str(value), list(known), n=1, cutoff=0.6)
+    if not isinstance(value, str) or len(value) > _SHOWN:
+        return ""
+    close = difflib.get_close_matches(value, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""

@@ -50,7 +50,7 @@ def is_loopback(url: str) -> bool:
 def parse_listen(text: str) -> tuple[str, int] | None:
     """Host and port of `127.0.0.1:9464`, `[::1]:9464` or `:9464` (all addresses); None when it is neither."""
     host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65535:
         return None
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]

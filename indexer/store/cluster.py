@@ -40,6 +40,10 @@ SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
 }
 
+#: Words of a server that could not start, for reasons that pass: room is made, or the last of the processes of a
+#: server that was killed have ended.
+PASSING_WORDS = ("No space left on device", "pre-existing shared memory block")
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -226,4 +230,6 @@ def start_failure(cluster: Cluster, since: int, code: int | None) -> Fatal | Una
     tail = cluster.log_tail(since)
     if code is None:
         return Unavailable(f"the embedded PostgreSQL does not answer yet: {tail}")
+    if any(words in tail for words in PASSING_WORDS):
+        return Unavailable(f"the embedded PostgreSQL cannot start now: {tail}")
     return Fatal(f"the embedded PostgreSQL ended with code {code} at its start: {tail}")

@@ -42,11 +42,12 @@ CLOSE_TAILS = """
     where id = any($2::bigint[]) and followed_from is not null
 """
 START_TAILS = "update indexer.source set followed_from = $1 where id = any($2::bigint[]) and active"
-#: Blocks from $1 on are covered no longer, unless by the tail, which then begins there.
+#: Blocks from $1 on are covered no longer, unless by the tail, which then begins there. A source without a tail
+#: gets none: `least` alone would pass over its null, and blocks that nobody read for it would count as followed.
 FORGET_FROM = """
     update indexer.source set
         backfilled = backfilled - int8multirange(int8range($1, null)),
-        followed_from = least(followed_from, $1)
+        followed_from = case when followed_from is not null then least(followed_from, $1) end
     where upper(backfilled) > $1 or followed_from > $1
 """
 
@@ -94,5 +95,10 @@ async def start_tails(connection: Connection, cursor: int | None, first: int) ->
 
 async def forget_from(connection: Connection, first: int) -> None:
     """No longer count this block and those above it as covered; tails that began above it begin with it."""
-    await lock_sources(connection, [row["id"] for row in await connection.fetch(ALL_SOURCES)])
+    await lock_all(connection)
     await connection.execute(FORGET_FROM, first)
+
+
+async def lock_all(connection: Connection) -> None:
+    """Let nobody else claim or forget blocks until the transaction ends."""
+    await lock_sources(connection, [row["id"] for row in await connection.fetch(ALL_SOURCES)])

@@ -11,15 +11,16 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from indexer.core.errors import Fatal, UserMistake
-from indexer.store.failures import translated, wrong_url
+from indexer.core.errors import Fatal, Unavailable, UserMistake
+from indexer.store.failures import READ_ONLY, needs_help, translated, wrong_url
+from indexer.store.hosts import Hosts, LoneConnection
+from indexer.store.lostcopy import keep_silent_about_lost_copies
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 # In quotes, because asyncpg's classes are generic for type checkers only.
 Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
-LoneConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 #: A host name or address, or nothing, and perhaps a port; a URL may hold several, for fail-over.
@@ -28,6 +29,8 @@ HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(:[0-9]+)?")
 OLDEST_VERSION = 14
 #: The newest that the tests have seen; a newer one works unless PostgreSQL breaks something.
 NEWEST_VERSION = 18
+
+IS_READ_ONLY = "select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +48,15 @@ class Timeouts:
 class Database:
     """A pool of connections to one database. Made by `open_database`."""
 
-    def __init__(self, pool: Pool, url: str, name: str, timeouts: Timeouts) -> None:
+    def __init__(self, pool: Pool, hosts: Hosts, name: str, timeouts: Timeouts, *, writes: bool) -> None:
         self._pool = pool
-        self._url = url
+        self._hosts = hosts
         #: Host, port and database: to show; it holds no user and no password.
         self.name = name
         self._timeouts = timeouts
+        self._writes = writes
+        #: What the last transaction failed at, though the database answers; until one succeeds.
+        self._trouble: Unavailable | None = None
 
     def __repr__(self) -> str:
         return f"Database({self.name})"
@@ -61,18 +67,27 @@ class Database:
         return self._pool.get_size()
 
     @property
+    def most(self) -> int:
+        """Connections that there may be."""
+        return self._pool.get_max_size()
+
+    @property
     def idle(self) -> int:
         """Open connections that nobody uses."""
         return self._pool.get_idle_size()
 
     async def ping(self) -> None:
-        """Return when the database answers.
+        """Return when the database answers, and takes what we write if we do.
 
         Raises:
-            Unavailable: it does not. The caller sets the time-out.
+            Unavailable: it does not answer, it became read-only, or the last transaction failed at the
+                database's own trouble, such as a full disk. The caller sets the time-out.
         """
         async with self.connection() as connection:
-            await connection.execute("select 1")
+            if await connection.fetchval(IS_READ_ONLY) and self._writes:
+                raise Unavailable(READ_ONLY)
+        if self._trouble is not None:
+            raise Unavailable(f"nothing can be written: {self._trouble}")
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -111,25 +126,34 @@ class Database:
             isolation: as PostgreSQL calls it.
             statement_seconds: a time-out for each statement instead of the usual one; 0 means none.
         """
-        async with self.connection() as connection:
-            await connection.execute(f"begin isolation level {isolation}")
-            if statement_seconds is not None:
-                await connection.execute(f"set local statement_timeout = {int(statement_seconds * 1000)}")
-            yield connection
-            # A transaction in which a statement failed answers a commit with a silent rollback.
-            outcome = await connection.execute("commit")
-            if outcome != "COMMIT":
-                raise Fatal(f"the database answered {outcome} to a commit")
+        try:
+            async with self.connection() as connection:
+                await connection.execute(f"begin isolation level {isolation}")
+                if statement_seconds is not None:
+                    await connection.execute(f"set local statement_timeout = {int(statement_seconds * 1000)}")
+                yield connection
+                # A transaction in which a statement failed answers a commit with a silent rollback.
+                outcome = await connection.execute("commit")
+                if outcome != "COMMIT":
+                    raise Fatal(f"the database answered {outcome} to a commit")
+        except Unavailable as error:
+            if needs_help(error):
+                self._trouble = error
+            raise
+        if "read only" not in isolation:
+            # That it can be read says nothing about writing.
+            self._trouble = None
 
-    async def lone_connection(self, settings: Mapping[str, str]) -> LoneConnection:
-        """A connection outside the pool, with these server settings on top of ours; the caller closes it."""
-        with translated():
-            return await asyncpg.connect(
-                self._url,
-                timeout=self._timeouts.connect,
-                command_timeout=self._timeouts.statement,
-                server_settings={**_server_settings(self._timeouts), **settings},
-            )
+    async def lone_connection(self, settings: Mapping[str, str], *, answer_seconds: float) -> LoneConnection:
+        """A connection outside the pool, with these server settings on top of ours; the caller closes it.
+
+        Args:
+            answer_seconds: how long each statement may take until the database counts as gone.
+        """
+        return await self._hosts.connect(
+            command_timeout=answer_seconds,
+            server_settings={**_server_settings(self._timeouts), **settings},
+        )
 
     async def close(self) -> None:
         """Close every connection at once; what was not committed is rolled back by the server."""
@@ -150,25 +174,26 @@ async def open_database(
         Unavailable: the server does not answer, or not yet.
         UserMistake: the URL, the user, the password, the database name or the server's version is wrong.
     """
+    keep_silent_about_lost_copies()
     timeouts = timeouts or Timeouts()
     name = name_of(url)
     settings = _server_settings(timeouts) | {"application_name": application_name}
     if read_only:
         settings["default_transaction_read_only"] = "on"
+    hosts = Hosts(url, seconds=timeouts.connect, writes=not read_only)
     with translated():
         pool = asyncpg.create_pool(
-            url,
+            connect=hosts.connect,
             # A pool that keeps a minimum open reconnects in the background and reports it to nobody.
             min_size=0,
             max_size=max_connections,
-            timeout=timeouts.connect,
             # The server's own time-out comes first and leaves a clearer message.
             command_timeout=timeouts.statement + 5,
             server_settings=settings,
             reset=_no_reset,
         )
         await pool
-    database = Database(pool, url, name, timeouts)
+    database = Database(pool, hosts, name, timeouts, writes=not read_only)
     try:
         await _check_version(database)
     except BaseException:
@@ -206,6 +231,10 @@ def _server_settings(timeouts: Timeouts) -> dict[str, str]:
         "statement_timeout": milliseconds(timeouts.statement),
         "lock_timeout": milliseconds(timeouts.lock),
         "idle_in_transaction_session_timeout": milliseconds(timeouts.idle_in_transaction),
+        # What a host of ours left behind that vanished without a word is given back after a minute.
+        "tcp_keepalives_idle": "30",
+        "tcp_keepalives_interval": "10",
+        "tcp_keepalives_count": "3",
         # Compiling a plan over a hundred tables takes longer than running it.
         "jit": "off",
         "client_min_messages": "warning",

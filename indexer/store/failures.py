@@ -44,7 +44,24 @@ MISTAKES = {
     "42P01": "the database is not prepared, or a table was dropped: run `indexer migrate`",
 }
 
-LOCK_NOT_AVAILABLE = "55P03"
+READ_ONLY = (
+    "the database is read-only: a standby (replica), or set so, as some providers do when its disk is full; "
+    "the primary is needed here: correct DATABASE_URL (it may name several hosts), promote this server, or "
+    "lift the limit. It goes on by itself then"
+)
+
+#: What to do about trouble that passes only when somebody helps; we go on by ourselves afterwards.
+REMEDIES = {
+    "25006": READ_ONLY,
+    "53100": "the disk of the database is full: make room",
+    "53200": "the database is out of memory: give it more, or lower database.connections",
+    "53300": "the database has no connection left: raise its max_connections, or lower database.connections",
+    "55P03": (
+        "another session holds a lock that is needed, probably a long query: pg_stat_activity shows it, end it "
+        "or wait"
+    ),
+    "57014": "a statement took too long, or somebody cancelled it: if it stays, raise timeouts.statement_seconds",
+}
 
 
 def failure_of(error: Exception) -> IndexerError:
@@ -53,6 +70,8 @@ def failure_of(error: Exception) -> IndexerError:
         return _of_server(error)
     if isinstance(error, asyncpg.InterfaceError):
         return _of_client(error)
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return Unavailable(READ_ONLY)
     if isinstance(error, asyncpg.InternalClientError):
         # The driver lost its way in the protocol, as when the server is killed under a COPY: in words that
         # depend on the moment. A new connection begins anew.
@@ -68,11 +87,8 @@ def failure_of(error: Exception) -> IndexerError:
 def _of_server(error: asyncpg.PostgresError) -> IndexerError:
     code = error.sqlstate or "?????"
     text = f"{_first_line(error)} (SQLSTATE {code})"
-    if code == LOCK_NOT_AVAILABLE:
-        return Unavailable(
-            f"the database: {text}; another session holds the lock, probably a long query: "
-            "pg_stat_activity shows it, end it or wait"
-        )
+    if code in REMEDIES:
+        return Unavailable(f"{REMEDIES[code]} — PostgreSQL: {text}")
     if code in PASSING_CODES or code[:2] in PASSING_CLASSES:
         return Unavailable(f"the database: {text}")
     if code in MISTAKES:
@@ -80,6 +96,11 @@ def _of_server(error: asyncpg.PostgresError) -> IndexerError:
     if code[:2] == "23":
         return Inconsistent(f"the database refused rows: {text}")
     return Fatal(f"the database: {text}")
+
+
+def needs_help(error: Unavailable) -> bool:
+    """Whether the database answers, and yet somebody may have to help before it takes what we write."""
+    return isinstance(error.__cause__, asyncpg.PostgresError) and error.__cause__.sqlstate in REMEDIES
 
 
 def _of_client(error: asyncpg.InterfaceError) -> IndexerError:

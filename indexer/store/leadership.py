@@ -4,6 +4,9 @@ The lock alone would not do: a process that was frozen for a minute believes it 
 has long given away. So each new leader raises `indexer.chain.epoch`, and every transaction that writes first
 reads the epoch under a lock on its row (`Writer`): an old epoch is refused, and no epoch changes under a
 transaction that is still open.
+
+A standby server that is promoted may lack the newest epoch, and then gives the same number to another process.
+So the moment at which a leader began counts as well.
 """
 
 from __future__ import annotations
@@ -12,14 +15,17 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import NoReturn
 
 import asyncpg
 
 from indexer.core.errors import IndexerError, LostLeadership
-from indexer.store.database import Database, LoneConnection
+from indexer.store.database import Database
 from indexer.store.failures import translated
+from indexer.store.hosts import LoneConnection
 
 LEADER_LOCK = 0x696E6465_786C6561
 
@@ -37,7 +43,7 @@ END_OLD_WRITERS = f"""
 NEW_EPOCH = """
     update indexer.chain
     set epoch = epoch + 1, leader_pid = $1, leader_host = $2, leader_since = now()
-    returning epoch
+    returning epoch, leader_since
 """
 WHO_LEADS = "select leader_host, leader_pid, leader_since from indexer.chain"
 
@@ -45,11 +51,15 @@ WHO_LEADS = "select leader_host, leader_pid, leader_since from indexer.chain"
 class Leadership:
     """The right to write, held by a session of its own for as long as that lives."""
 
-    def __init__(self, connection: LoneConnection, epoch: int, alive_seconds: float) -> None:
+    def __init__(self, connection: LoneConnection, epoch: int, since: datetime, alive_seconds: float) -> None:
         self._connection = connection
         self._alive_seconds = alive_seconds
-        #: Higher than that of every leader before us.
+        self._ended = asyncio.Event()
+        connection.add_termination_listener(lambda _: self._ended.set())
+        #: Higher than that of every leader before us that this server knows of.
         self.epoch = epoch
+        #: When it began, by the server's clock.
+        self.since = since
 
     async def __aenter__(self) -> Leadership:
         return self
@@ -69,7 +79,9 @@ class Leadership:
             LostLeadership: the session is gone or does not answer: another process may lead by now.
         """
         while True:
-            await asyncio.sleep(self._alive_seconds)
+            with suppress(TimeoutError):
+                # Over at once where the server closes the session, as when it restarts.
+                await asyncio.wait_for(self._ended.wait(), self._alive_seconds)
             try:
                 with translated():
                     await self._connection.execute("select 1", timeout=2 * self._alive_seconds)
@@ -148,7 +160,7 @@ async def _lock_session(database: Database, alive_seconds: float) -> LoneConnect
         "application_name": "indexer leader",
         "idle_session_timeout": str(int(3 * alive_seconds * 1000)),
         "lock_timeout": str(int(2 * alive_seconds * 1000)),
-    })  # fmt: skip
+    }, answer_seconds=3 * alive_seconds)  # fmt: skip
 
 
 async def _try(connection: asyncpg.Connection[asyncpg.Record], alive_seconds: float) -> Leadership | None:
@@ -157,5 +169,6 @@ async def _try(connection: asyncpg.Connection[asyncpg.Record], alive_seconds: fl
             return None
         # A frozen writer may have a transaction open; until it ends, its row lock keeps the epoch as it is.
         await connection.execute(END_OLD_WRITERS)
-        epoch = await connection.fetchval(NEW_EPOCH, os.getpid(), socket.gethostname())
-    return Leadership(connection, epoch, alive_seconds)
+        row = await connection.fetchrow(NEW_EPOCH, os.getpid(), socket.gethostname())
+    assert row is not None
+    return Leadership(connection, row["epoch"], row["leader_since"], alive_seconds)

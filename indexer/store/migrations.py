@@ -41,7 +41,8 @@ begin
         grant select (chain_id, genesis_hash, name) on indexer.chain to {READER};
         grant select on
             indexer.cursor, indexer.source, indexer.block, indexer.transaction, indexer.undecoded_log,
-            indexer.reorg, indexer.orphaned_event, indexer.coverage, indexer.repair
+            indexer.reorg, indexer.orphaned_event, indexer.coverage, indexer.repair,
+            indexer.audit, indexer.halt
         to {READER};
     end if;
 end

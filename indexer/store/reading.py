@@ -11,7 +11,10 @@ from typing import Any
 import asyncpg
 
 from indexer.core.model import BlockId, Span
+from indexer.store import audits, halts
+from indexer.store.audits import FinishedAudit
 from indexer.store.database import Connection, Database
+from indexer.store.halts import Halt
 
 READ_CURSOR = """
     select cursor.*, extract(epoch from block.timestamp)::bigint as seconds
@@ -27,6 +30,7 @@ READ_COVERAGE = "select source_id, blocks from indexer.coverage where active"
 READ_SOURCES = "select * from indexer.coverage order by contract, event nulls last, address, source_id"
 READ_LAST_REORG = "select * from indexer.reorg order by id desc limit 1"
 COUNT_REORGS = "select count(*) from indexer.reorg"
+COUNT_ORPHANED = "select count(*) from indexer.orphaned_event"
 COUNT_UNDECODED = "select reason, count(*) as logs from indexer.undecoded_log group by reason order by reason"
 READ_LEADER = "select epoch, leader_pid, leader_host, leader_since, chain_id from indexer.chain"
 READ_SIZE = "select pg_database_size(current_database())"
@@ -102,6 +106,12 @@ class StoredStatus:
     sources: tuple[SourceStatus, ...]
     reorgs: int
     last_reorg: ReorgStatus | None
+    #: Events that reorgs removed, which are kept.
+    orphaned: int
+    #: The newest audit.
+    audit: FinishedAudit | None
+    #: Why writing stopped, if it did and the cursor has not moved since.
+    halt: Halt | None
     #: Undecoded logs by reason.
     undecoded: Mapping[str, int]
     leader: LeaderStatus | None
@@ -121,6 +131,12 @@ async def stored_at_or_below(database: Database, number: int) -> BlockId | None:
     return BlockId(row["number"], row["hash"]) if row else None
 
 
+async def size_bytes(database: Database) -> int:
+    """How large the database is on the disk of its server."""
+    async with database.connection() as connection:
+        return int(await connection.fetchval(READ_SIZE))
+
+
 async def read_status(database: Database) -> StoredStatus:
     """Everything about the database that a person asks for first, as of one moment."""
     async with _snapshot(database) as connection:
@@ -134,6 +150,9 @@ async def read_status(database: Database) -> StoredStatus:
             sources=tuple(_source(row) for row in await connection.fetch(READ_SOURCES)),
             reorgs=await connection.fetchval(COUNT_REORGS),
             last_reorg=_reorg(await connection.fetchrow(READ_LAST_REORG)),
+            orphaned=await connection.fetchval(COUNT_ORPHANED),
+            audit=audits.audit_of(await connection.fetchrow(audits.READ_LAST)),
+            halt=halts.halt_of(await connection.fetchrow(halts.READ_CURRENT)),
             undecoded={row["reason"]: row["logs"] for row in await connection.fetch(COUNT_UNDECODED)},
             leader=_leader(leader),
             size_bytes=await connection.fetchval(READ_SIZE),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from itertools import chain
 
 from indexer.core.errors import BelowFinality, Inconsistent, LostLeadership
@@ -16,7 +17,9 @@ from indexer.store.rewind import Removed, Rewind
 from indexer.store.rows import TransactionSource
 
 #: The row's lock keeps the epoch as it is until we commit; the name lets a successor find this session.
-FENCE = "select epoch, set_config('application_name', $1, true) from indexer.chain for share of chain"
+FENCE = """
+    select epoch, leader_since, set_config('application_name', $1, true) from indexer.chain for share of chain
+"""
 
 MOVE_CURSOR = """
     update indexer.cursor set number = $1, hash = $2, updated_at = now()
@@ -46,9 +49,11 @@ class Writer:
         Inconsistent: the database holds something else than the caller believes.
     """
 
-    def __init__(self, database: Database, epoch: int) -> None:
+    def __init__(self, database: Database, epoch: int, since: datetime | None = None) -> None:
         self._database = database
         self._epoch = epoch
+        #: When our leadership began; a server that lost the newest transactions may give our epoch away again.
+        self._since = since
         self._transaction_sources: dict[bytes, TransactionSource] | None = None
 
     @asynccontextmanager
@@ -59,9 +64,14 @@ class Writer:
             LostLeadership: there is a successor.
         """
         async with self._database.transaction() as connection:
-            epoch = await connection.fetchval(FENCE, f"{WRITER_NAME} {self._epoch}")
-            if epoch != self._epoch:
-                raise LostLeadership(f"another process writes now: its epoch is {epoch}, ours {self._epoch}")
+            row = await connection.fetchrow(FENCE, f"{WRITER_NAME} {self._epoch}")
+            assert row is not None
+            if row["epoch"] != self._epoch:
+                raise LostLeadership(
+                    f"another process writes now: its epoch is {row['epoch']}, ours {self._epoch}"
+                )
+            if self._since not in {None, row["leader_since"]}:
+                raise LostLeadership(f"another process writes now, with our epoch {self._epoch}")
             yield connection
 
     async def start_tail(self, expected: BlockId | None, header: Header) -> None:
@@ -135,6 +145,8 @@ class Writer:
         async with self.transaction() as connection:
             await _move_cursor(connection, expected, fork)
             await _require_fork(connection, fork)
+            # A backfill may be writing above the fork: either its rows are there to be removed, or it is refused.
+            await coverage.lock_all(connection)
             rewind = await Rewind.start(connection, expected, fork, fork)
             removed = await rewind.remove()
             await connection.execute(SET_FINALIZED, fork.number, fork.hash)

@@ -25,7 +25,7 @@ from indexer.core.difference import (
 )
 from indexer.core.errors import Inconsistent, TooMuch, Unavailable
 from indexer.core.model import Span
-from indexer.core.plan import Piece, RangeSize, Worklist
+from indexer.core.plan import Piece, RangeSize, Worklist, halves
 from indexer.store.database import Database
 from indexer.store.repair import (
     Replaced,
@@ -163,7 +163,12 @@ class Audit:
                 worklist.put_back(piece)
                 return
             except Inconsistent as error:
-                self.findings.cannot_tell(piece.span, error)
+                if len(piece.span) == 1:
+                    self.findings.cannot_tell(piece.span, error)
+                    return
+                # Which of the blocks it is shows where each half is asked for alone.
+                for half in halves(piece):
+                    worklist.put_back(half)
                 return
             self._size.answered(piece.span, len(truth.logs.logs))
             try:

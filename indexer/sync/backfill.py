@@ -16,17 +16,21 @@ from indexer.core.batch import Decoder
 from indexer.core.errors import TooMuch
 from indexer.core.model import Span
 from indexer.core.plan import Piece, RangeSize, Worklist, merge_gaps, missing
+from indexer.core.proof import ProofLevel
 from indexer.core.source import Source, filter_of
 from indexer.metrics import Metrics
 from indexer.rpc.node import Node
 from indexer.store.reading import State
 from indexer.store.writer import Writer
 from indexer.sync.tally import Tally
+from indexer.sync.undecoded import tell_undecoded
 
 log = journal.get(__name__)
 
 #: Transactions cost two calls a block; so many blocks are asked for in one piece.
 TRANSACTION_RANGE_BLOCKS = 200
+#: The same where every header is read for its bloom filter (one call a block), or every block's receipts.
+PROVED_RANGE_BLOCKS: Mapping[ProofLevel, int] = {"bloom": 2_000, "receipts": 200}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Backfill:
         *,
         workers: int,
         max_range_blocks: int,
+        proof: ProofLevel = "linked",
     ) -> None:
         self._node = node
         self._writer = writer
@@ -112,8 +117,10 @@ class Backfill:
         self._metrics = metrics
         self._tally = tally
         self._workers = workers
-        self._size = RangeSize(most=max_range_blocks)
-        self._size.blocks = min(self._size.blocks, max_range_blocks)
+        self._proof: ProofLevel = proof
+        longest = min(PROVED_RANGE_BLOCKS.get(proof, max_range_blocks), max_range_blocks)
+        self._size = RangeSize(most=longest)
+        self._size.blocks = min(self._size.blocks, longest)
         most = min(TRANSACTION_RANGE_BLOCKS, max_range_blocks)
         self._transaction_size = RangeSize(blocks=most, most=most)
         self._decoders: dict[frozenset[int], Decoder] = {}
@@ -194,7 +201,7 @@ class Backfill:
         with journal.batch():
             sources = [self._by_id[each] for each in sorted(piece.source_ids)]
             try:
-                logs = await self._node.range_logs(piece.span, filter_of(sources))
+                logs = await self._node.range_logs(piece.span, filter_of(sources), self._proof)
             except TooMuch as error:
                 if len(piece.span) == 1:
                     raise
@@ -207,6 +214,7 @@ class Backfill:
                 with self._metrics.commit():
                     await self._writer.fill(piece.span, sorted(piece.source_ids), encoded)
             self._metrics.wrote(encoded)
+            tell_undecoded(encoded)
             return encoded.rows
 
     async def _fill_transactions(self, piece: Piece) -> int | None:
@@ -214,7 +222,9 @@ class Backfill:
         with journal.batch():
             watched = frozenset(self._addresses[each] for each in piece.source_ids)
             try:
-                transactions, hashes = await self._node.range_transactions(piece.span, watched)
+                transactions, hashes = await self._node.range_transactions(
+                    piece.span, watched, prove=self._proof == "receipts"
+                )
             except TooMuch as error:
                 if len(piece.span) == 1:
                     raise

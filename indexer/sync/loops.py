@@ -8,8 +8,9 @@ from indexer.core.model import BlockId
 from indexer.metrics import Metrics
 from indexer.rpc.heads import Heads
 from indexer.sync.backfill import Backfill
+from indexer.sync.branches import Parted
 from indexer.sync.follow import Follower
-from indexer.sync.persist import persist
+from indexer.sync.persist import PASSING, persist
 
 
 async def follow(follower: Follower, heads: Heads, metrics: Metrics) -> None:
@@ -23,9 +24,17 @@ async def follow(follower: Follower, heads: Heads, metrics: Metrics) -> None:
             head = heads.latest
             assert head is not None
             seen = head.id
-            more = await follower.step(head)
+            try:
+                more = await follower.step(head)
+            except Parted:
+                # All endpoints were heard, whoever announced this head.
+                raise
+            except PASSING:
+                # Another endpoint's head may lead farther than the one that led to this.
+                await heads.doubt(head.id)
+                raise
             # Whatever had stopped the writing is over.
-            metrics.halted(None)
+            metrics.goes_on()
             return more
 
         while await persist(step, metrics, "following"):
@@ -54,11 +63,17 @@ class Wake:
             self.jumped.set()
 
 
-async def keep_filled(backfill: Backfill, wake: Wake, metrics: Metrics) -> None:
+async def keep_filled(follower: Follower, backfill: Backfill, wake: Wake, metrics: Metrics) -> None:
     """Fill gaps for ever, as soon as they are final; failures that pass are tried again."""
+
+    async def fill() -> bool:
+        # Nothing in a range of old blocks tells another chain's from ours.
+        await follower.look_around()
+        return await backfill.fill_final()
+
     while True:
         wake.advanced.clear()
         wake.jumped.clear()
-        complete = await persist(backfill.fill_final, metrics, "backfilling")
+        complete = await persist(fill, metrics, "backfilling")
         # With nothing missing up to the cursor only a jump of the tail can leave a new gap.
         await (wake.jumped if complete else wake.advanced).wait()

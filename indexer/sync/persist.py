@@ -43,7 +43,7 @@ async def persist(
         try:
             return await attempt()
         except passing as error:
-            metrics.error(error)
+            metrics.error(error, doing)
             if clock() - started > LONGEST_PAUSE_SECONDS:
                 # It went well for a while: this is a new trouble and not the old one.
                 failures = 0

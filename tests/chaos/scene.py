@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -78,12 +78,13 @@ class Scene:
         database_url: str | None = None,
         timeouts: Mapping[str, object] | None = None,
         chain: Mapping[str, object] | None = None,
+        contracts: Sequence[TrueContract] = CONTRACTS,
     ) -> Path:
         """A configuration; with other URLs where the program has to go another way than we do."""
         self._configs += 1
         return write_config(
             self._directory,
-            CONTRACTS,
+            contracts,
             rpc=[rpc_url or self.rpc_url],
             database_url=database_url or self.database_url,
             chain={"poll_seconds": 0.05, **(chain or {})},

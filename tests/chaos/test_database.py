@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
-import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from indexer.core.errors import Unavailable
-from indexer.store.embedded import EmbeddedPostgres
-from tests.chaos.scene import Scene, scene
+from tests.chaos.scene import Scene, repeatable, scene
+from tests.chaos.servers import Server, own_server
 from tests.fixtures.cutting import CuttingProxy
 from tests.fixtures.program import Program, until
 
+log = logging.getLogger(__name__)
 pytestmark = pytest.mark.chaos
+
+#: How often the server, or one of its processes, is ended.
+KILLS = int(os.environ.get("CHAOS_DATABASE_KILLS", "4"))
 
 #: How often connections are cut.
 CUTS = 8
@@ -25,42 +26,6 @@ END_ALL_SESSIONS = """
     select count(pg_terminate_backend(pid)) from pg_catalog.pg_stat_activity
     where datname = current_database() and pid <> pg_backend_pid()
 """
-
-
-class Server:
-    """A PostgreSQL of our own that can be stopped, killed and started again on the same data."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._running = AsyncExitStack()
-        self._postgres = EmbeddedPostgres(directory)
-        self.url = self._postgres.url
-
-    async def start(self) -> None:
-        self._postgres = EmbeddedPostgres(self._directory)
-        await self._running.enter_async_context(self._postgres)
-
-    async def stop(self) -> None:
-        """A fast shutdown: sessions are ended, and nothing needs to be recovered."""
-        await self._running.aclose()
-
-    async def kill(self) -> None:
-        """The postmaster dies, and its children with it."""
-        assert self._postgres.pid is not None
-        os.kill(self._postgres.pid, signal.SIGKILL)
-        with pytest.raises(Unavailable, match="ended by itself"):
-            await self._postgres.watch()
-        await self._running.aclose()
-
-
-@asynccontextmanager
-async def own_server(directory: Path) -> AsyncIterator[Server]:
-    server = Server(directory)
-    await server.start()
-    try:
-        yield server
-    finally:
-        await server.stop()
 
 
 async def until_health(program: Program, status: int, database: str) -> None:
@@ -91,30 +56,60 @@ async def go_on(world: Scene) -> None:
     await world.settled()
 
 
-async def test_a_database_that_is_restarted_or_killed_while_rows_are_written_loses_none(
-    tmp_path: Path,
-) -> None:
-    async with own_server(tmp_path / "server") as server, scene(tmp_path, server.url) as world:
-        world.mine(400)
-        world.finalize(10)
-        async with world.run() as program:
-            for end in (server.stop, server.kill):
+async def test_a_database_that_ends_in_any_way_while_rows_are_written_loses_none(tmp_path: Path) -> None:
+    with repeatable() as random:
+        async with (
+            own_server(tmp_path / "server") as server,
+            scene(tmp_path, server.url, random=random) as world,
+        ):
+            world.mine(400)
+            world.finalize(10)
+            async with world.run() as program:
                 await world.followed()
-                async with world.onlooker() as onlooker:
-                    await onlooker.freezes_writing(program)
-                    assert not await onlooker.covers(world.chain.finalized), "the backfill should still run"
-                program.thaw()
-                await end()
-                await until_health(program, 503, "disconnected")
-                world.mine(3)
-                world.reorg(2, 3)
-                await until_lag(program, 4)
-                assert (await program.get("/health/live"))[0] == 200
-                await server.start()
-                await until_health(program, 200, "connected")
-            await world.settled()
-            assert await world.compare() > 0
-            assert await program.stopped() == 0, program.said
+                ends = (server.stop, server.kill, server.stop_immediately, server.kill_session)
+                inside = 0
+                for number in range(KILLS):
+                    end = ends[number % len(ends)]
+                    inside += await caught_writing(world, program)
+                    await end()
+                    program.thaw()
+                    if end != server.kill_session:
+                        await stays_away(world, program, server)
+                    await goes_on(world, program)
+                log.info("%d of %d ends of the database were inside a transaction", inside, KILLS)
+                await world.settled()
+                assert await world.compare() > 0
+                assert await program.stopped() == 0, program.said
+
+
+async def caught_writing(world: Scene, program: Program) -> bool:
+    """Freeze the program, mostly with a transaction open that has written; whether it was."""
+    async with world.onlooker() as onlooker:
+
+        async def keep_going() -> None:
+            await world.keep_going(onlooker)
+
+        await world.answered(world.random.randrange(1, 40), program, keep_going)
+        return await onlooker.freezes_writing(program, keep_going)
+
+
+async def stays_away(world: Scene, program: Program, server: Server) -> None:
+    """The database is away for a while, the chain goes on, and the program says so."""
+    await until_health(program, 503, "disconnected")
+    before = world.chain.head.number
+    world.mine(3)
+    world.reorg(2, 3)
+    assert world.chain.head.number == before + 4
+    assert (await program.get("/health/live"))[0] == 200
+    await server.start()
+
+
+async def goes_on(world: Scene, program: Program) -> None:
+    """It follows again, and at times has a longer way to go."""
+    await until_health(program, 200, "connected")
+    if world.random.random() < 0.5:
+        await world.followed()
+        world.weather()
 
 
 async def test_connections_that_break_after_any_message_lose_nothing_and_double_nothing(

@@ -1,7 +1,11 @@
-"""Killed at any moment and started again at once, the program ends with every row once."""
+"""Killed at any moment and started again at once, the program ends with every row once.
+
+The default is a handful of kills; `CHAOS_KILLS=125` makes it 500 for the four tests together.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from functools import partial
@@ -10,14 +14,23 @@ from pathlib import Path
 import pytest
 
 from indexer.core.errors import Unavailable
-from tests.chaos.scene import Happening, Onlooker, Scene, frozen, nothing, repeatable, scene
-from tests.fixtures.program import Program
+from tests.chaos.scene import CONTRACTS, Happening, Onlooker, Scene, frozen, nothing, repeatable, scene
+from tests.fixtures.postgres import fresh_database
+from tests.fixtures.program import Program, until_sql
 
 log = logging.getLogger(__name__)
 pytestmark = pytest.mark.chaos
 
 #: How often each test kills.
-KILLS = int(os.environ.get("CHAOS_KILLS", "6"))
+KILLS = int(os.environ.get("CHAOS_KILLS", "4"))
+
+#: How far below the head a reorg of these tests may fork.
+FORKS_BELOW_HEAD = 10
+#: A start from the first line of the journal to the first block, on a quiet machine.
+PREPARING_SECONDS = 0.6
+#: Kills of one database before it is let through to the next step.
+KILLS_WHILE_PREPARING = 4
+WATCHED = "select count(distinct contract) = $1 from indexer.source where active"
 
 
 class Killer:
@@ -41,11 +54,32 @@ class Killer:
             inside = await self._onlooker.is_writing()
         if not program.running:
             return False
+        await self._end(program, inside=inside)
+        return True
+
+    async def kill_writing(self, program: Program, idle: Happening) -> bool:
+        """Kill the program in its next transaction that writes; False when it ended before."""
+        if not await self._onlooker.freezes_writing(program, idle):
+            return False
+        await self._end(program, inside=True)
+        return True
+
+    async def kill_preparing(self, program: Program) -> None:
+        """Kill the program between its first word and its first block, mostly while it changes the schema."""
+        if self.kills % 3:
+            await self._onlooker.freezes_writing(program)
+        else:
+            await program.journalled("started")
+            # Nothing that happens in this time can be waited for: it is to be any moment.
+            await asyncio.sleep(self._world.random.uniform(0, PREPARING_SECONDS))
+            await frozen(program)
+        await self._end(program, inside=await self._onlooker.is_writing())
+
+    async def _end(self, program: Program, *, inside: bool) -> None:
         self.kills += 1
         self.inside += inside
         program.kill()
         await program.ended()
-        return True
 
     def tell(self) -> None:
         log.info("%d of %d kills were inside a transaction", self.inside, self.kills)
@@ -104,3 +138,65 @@ async def test_a_tail_killed_at_any_moment_of_a_restless_chain_ends_with_every_r
             assert await world.compare() > 0
             assert await onlooker.asked("select count(*) from indexer.reorg") > 0
             killer.tell()
+
+
+async def test_a_reorg_that_is_killed_at_any_moment_is_carried_out_once(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    with repeatable() as random:
+        async with scene(tmp_path, empty_database_url, random=random) as world, world.onlooker() as onlooker:
+            world.mine(20)
+            world.finalize(FORKS_BELOW_HEAD)
+            killer = Killer(world, onlooker)
+            while killer.kills < KILLS:
+                async with world.run() as program:
+                    await world.followed()
+                    depth = random.randrange(1, FORKS_BELOW_HEAD)
+                    world.reorg(depth, depth + random.choice((-1, 0, 1, 5)) or 1)
+                    if killer.kills % 4 == 3:
+                        # A second reorg while the first one is read.
+                        await world.answered(random.randrange(1, 8), program)
+                        world.reorg(random.randrange(1, 5), 3)
+                    assert await killer.kill_writing(
+                        program, idle=partial(reorg_if_followed, world, onlooker)
+                    )
+            async with world.run() as program:
+                await world.settled()
+                assert await program.stopped() == 0, program.said
+            assert await world.compare() > 0
+            assert await onlooker.asked("select count(*) from indexer.reorg") > 0
+            killer.tell()
+
+
+async def reorg_if_followed(world: Scene, onlooker: Onlooker) -> None:
+    if await onlooker.at_head(world.chain):
+        world.reorg(2, 3)
+
+
+async def test_migrations_and_new_contracts_killed_at_any_moment_are_made_by_the_next_start(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    with repeatable() as random:
+        kills = inside = 0
+        while kills < KILLS:
+            async with (
+                fresh_database(postgres_url) as url,
+                scene(tmp_path, url, random=random) as world,
+                world.onlooker() as onlooker,
+            ):
+                world.mine(8)
+                world.finalize(2)
+                for contracts in (CONTRACTS[:1], CONTRACTS):
+                    killer = Killer(world, onlooker)
+                    for _ in range(min(KILLS_WHILE_PREPARING, KILLS - kills)):
+                        async with world.run(contracts=contracts) as program:
+                            await killer.kill_preparing(program)
+                    kills, inside = kills + killer.kills, inside + killer.inside
+                    async with world.run(contracts=contracts) as program:
+                        await program.journalled("leading")
+                        await until_sql(url, WATCHED, len(contracts))
+                        await world.settled()
+                        assert await program.stopped() == 0, program.said
+                assert await world.compare() > 0
+        log.info("%d of %d kills were inside a transaction", inside, kills)
+        assert inside >= kills // 3

@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.scene import scene
-from tests.fixtures.cutting import CuttingProxy
+from tests.chaos.test_below_finality import break_finality
+from tests.fixtures.cutting import CuttingProxy, SilentProxy
 from tests.fixtures.program import Program, until_sql
 
 pytestmark = pytest.mark.chaos
 
 #: What a program that was merely told to stop does not say.
 COMPLAINTS = ("Traceback", "never retrieved", "never awaited", "unclosed", "unforeseen", "was destroyed")
+
+HAS_SCHEMA = "select count(*) > 0 from pg_namespace where nspname = 'indexer'"
 
 
 async def assert_stops(program: Program) -> None:
@@ -73,6 +76,68 @@ async def test_it_stops_in_a_transaction_of_the_backfill_and_in_one_of_the_tail(
             program.thaw()
             await assert_stops(program)
         await world.compare_claims()
+
+
+async def test_it_stops_in_the_transaction_of_a_reorg(database_url: str, tmp_path: Path) -> None:
+    async with scene(tmp_path, database_url) as world, world.onlooker() as onlooker:
+        world.mine(20)
+        world.finalize(10)
+
+        async def reorganize() -> None:
+            if await onlooker.at_head(world.chain):
+                world.reorg(5, 6)
+
+        async with world.run() as program:
+            await world.caught_up()
+            assert await onlooker.freezes_writing(program, reorganize)
+            program.terminate()
+            program.thaw()
+            await assert_stops(program)
+        await world.compare_claims()
+
+
+async def test_it_stops_in_a_migration_and_leaves_nothing_of_it(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    async with scene(tmp_path, empty_database_url) as world, world.onlooker() as onlooker:
+        world.mine(9)
+        world.finalize(3)
+        async with world.run() as program:
+            assert await onlooker.freezes_writing(program)
+            program.terminate()
+            program.thaw()
+            await assert_stops(program)
+        assert not await onlooker.asked(HAS_SCHEMA)
+        async with world.run() as program:
+            await world.settled()
+            await assert_stops(program)
+        assert await world.compare() > 0
+
+
+async def test_it_stops_while_it_is_halted(database_url: str, tmp_path: Path) -> None:
+    async with scene(tmp_path, database_url) as world:
+        world.mine(20)
+        world.finalize(5)
+        async with world.run() as program:
+            await world.followed()
+            break_finality(world, depth=10)
+            await program.journalled("halted")
+            await assert_stops(program)
+
+
+async def test_it_stops_while_the_database_says_nothing(database_url: str, tmp_path: Path) -> None:
+    async with (
+        SilentProxy(database_url).running() as proxy,
+        scene(tmp_path, database_url) as world,
+    ):
+        world.mine(30)
+        world.finalize(10)
+        async with world.run(database_url=proxy.url) as program:
+            await world.followed()
+            proxy.fall_silent()
+            world.mine(2)
+            await proxy.asked_in_vain.wait()
+            await assert_stops(program)
 
 
 async def test_it_stops_while_it_stands_by_and_while_it_follows(database_url: str, tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,10 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.scene import Onlooker, Scene, scene
+from tests.chaos.scene import Onlooker, Scene, frozen, scene
 from tests.fixtures.program import Program
 
+log = logging.getLogger(__name__)
 pytestmark = pytest.mark.chaos
+
+#: How long a leader stays frozen at least; its successor leads after some 16 s in any case.
+FROZEN_SECONDS = float(os.environ.get("CHAOS_FROZEN_SECONDS", "0"))
 
 #: Notes who changes the cursor or the coverage, in the database itself and in its order.
 WITNESS = """
@@ -108,7 +115,9 @@ async def test_exactly_one_of_two_processes_writes_and_the_other_takes_over_when
 
         await two.freeze_leader()
         two.leader.kill()
+        killed = time.monotonic()
         await two.standby.journalled("leading", epoch=2)
+        log.info("the standby leads %.1f s after the leader was killed", time.monotonic() - killed)
         await two.grow()
         assert await role(two.standby) == (200, "ok", "leader")
         await two.compare(leaders=2)
@@ -121,9 +130,13 @@ async def test_a_leader_that_was_frozen_in_a_transaction_writes_nothing_after_it
     async with pair(database_url, tmp_path) as two:
         await two.world.followed()
         await two.freeze_leader()
+        began = time.monotonic()
         # The server ends the frozen one's session when it has heard nothing from it for a while.
         await two.standby.journalled("leading", epoch=2)
+        log.info("the standby leads %.1f s after the leader froze", time.monotonic() - began)
         await two.grow()
+        while time.monotonic() < began + FROZEN_SECONDS:
+            await two.grow()
 
         two.leader.thaw()
         await two.leader.journalled("standing by")
@@ -141,10 +154,12 @@ async def test_a_leader_whose_lock_session_is_ended_hands_over_and_stands_by(
 ) -> None:
     async with pair(database_url, tmp_path) as two:
         await two.grow()
+        # It notices at once and asks for the lock again, so it stands still until the other one has it.
+        await frozen(two.leader)
         assert await two.onlooker.asked(END_LOCK_SESSIONS) == 1
         await two.standby.journalled("leading", epoch=2)
-        # The old one goes on until it notices, and is refused from the first write on.
         two.world.mine(3)
+        two.leader.thaw()
         await two.leader.journalled("standing by")
         await two.grow()
         await two.compare(leaders=2)

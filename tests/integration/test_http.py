@@ -115,6 +115,7 @@ async def test_a_working_indexer_is_healthy_in_the_shape_that_monitors_expect(se
     services = body["services"]
     assert services["database"] == {"status": "healthy"}
     assert services["cache"] == {"status": "disabled", "enabled": False}
+    assert 0 <= services["blockchain"].pop("headReadSecondsAgo") < 1_000
     assert services["blockchain"] == {
         "status": "healthy",
         "blockNumber": 20,
@@ -123,12 +124,15 @@ async def test_a_working_indexer_is_healthy_in_the_shape_that_monitors_expect(se
         "endpointsUp": 1,
     }
     assert services["indexer"].pop("lastProgress").endswith("Z")
+    assert 0 <= services["indexer"].pop("stuckSeconds") < 1_000
     assert services["indexer"] == {
         "status": "healthy",
         "blockNumber": 18,
         "finalizedBlockNumber": None,
         "lag": 2,
         "halted": False,
+        "backfill": {"missingBlocks": 0, "stuckSeconds": 0},
+        "lastError": None,
     }
     assert (await served.json("/health/ready"))[0] == 200
 
@@ -150,9 +154,24 @@ async def test_a_halt_is_red_and_a_standby_is_not(served: Served) -> None:
     working(served)
     served.metrics.leader(False)
     assert (await served.json("/health"))[1]["role"] == "standby"
-    served.metrics.halted(f"block 17 at {SECRET} is another one")
+    served.metrics.halted(f"block 17 at {SECRET} is another one", "below_finality", waits=False)
     status, body = await served.json("/health")
     assert (status, body["reasons"]) == (503, ["halted until a person looks: block 17 at *** is another one"])
+
+
+async def test_the_last_error_is_told_without_secrets_until_something_is_written() -> None:
+    async with serving(stalled=0) as served:
+        working(served)
+        served.metrics.error(Unavailable(f"no room at {SECRET}"))
+        _, body = await served.json("/health")
+        assert "last error: unavailable: no room at ***" in body["reasons"][0]
+        last = body["services"]["indexer"]["lastError"]
+        assert (last["type"], last["message"]) == ("unavailable", "no room at ***")
+        served.readiness.database = None
+        error = (await served.json("/health/ready"))[1]["error"]
+        assert error == "not connected; last error: no room at ***"
+        served.metrics.cursor_at(19, 1_700_000_000)
+        assert "last error" not in (await served.json("/health"))[1]["reasons"][0]
 
 
 async def test_an_error_of_the_database_is_shown_without_secrets(served: Served) -> None:

@@ -95,6 +95,8 @@ async def test_the_probe_tells_what_a_node_can_do(dev_chain_factory: DevChainFac
         "software": None,
         "finalized tag": True,
         "block receipts": True,
+        "proof": True,
+        "bloom filter": True,
         "eth_getLogs": True,
         "block times in logs": True,
         "new heads": True,

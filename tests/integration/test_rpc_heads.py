@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,14 +13,15 @@ from random import Random
 import pytest
 
 from indexer.core.errors import TooMuch, Unavailable
-from indexer.core.model import Header, Span
+from indexer.core.model import BlockId, Header, Span
 from indexer.rpc import heads as rpc_heads
 from indexer.rpc import health
 from indexer.rpc.address import EndpointAddress
 from indexer.rpc.heads import Heads
 from indexer.rpc.opening import open_node
 from indexer.rpc.transport import Timing
-from tests.fixtures.fakenode import FakeNode
+from tests.fixtures.fakechain import FakeBlock, FakeChain
+from tests.fixtures.fakenode import FakeNode, block_json
 from tests.fixtures.node import Error, FaultNode, Hang, Http, Reset, fault_node
 from tests.fixtures.rpc import WATCHED, address_of, block_of, story, wanted
 
@@ -194,3 +197,142 @@ async def test_too_large_a_message_over_websocket_is_too_much() -> None:
         with pytest.raises(TooMuch, match="more than 30000 bytes"):
             await ours.range_logs(Span(1, 30), wanted())
         assert len((await ours.range_logs(Span(1, 1), wanted())).logs) == 20
+
+
+def invented(number: int) -> FakeBlock:
+    """A block that no chain has."""
+    return FakeBlock(number, b"\x77" * 32, 1_700_000_000, (), 0)
+
+
+NO_HEADS = {
+    "no JSON": "\xff{",
+    "nested for ever": '{"x":' + "[" * 1_000_000,
+    "no header": '{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"0x1","result":17}}',
+    "a header without fields": '{"method":"eth_subscription","params":{"subscription":"0x1","result":{}}}',
+    "a header that is none": json.dumps(
+        {
+            "method": "eth_subscription",
+            "params": {"result": block_json(FakeChain().head, full=False) | {"number": "-0x1"}},
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("told", NO_HEADS.values(), ids=NO_HEADS.keys())
+async def test_an_announcement_that_is_no_header_ends_the_subscription_and_not_the_watch(told: str) -> None:
+    async with fault_node(story(3)) as node, watching([ws_address_of(node)], poll_seconds=NEVER) as heads:
+        await node.subscribed()
+        await head_number(heads, 3)
+        await node.tell(told)
+        await node.subscribed(2)
+        await node.announce(node.chain.mine())
+        await head_number(heads, 4)
+
+
+async def test_subscriptions_that_are_closed_at_once_are_told_once_and_tried_ever_less_often(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rpc_heads, "_FIRST_PAUSE_SECONDS", 0.01)
+    async with fault_node(story(3)) as node:
+        node.fault(Reset(), "eth_subscribe")
+        with caplog.at_level(logging.DEBUG):
+            async with watching([ws_address_of(node)], poll_seconds=0.05) as heads:
+                await node.subscribed(5)
+                node.chain.mine()
+                await head_number(heads, 4)
+        told = [each for each in caplog.records if each.getMessage() == "no announcements of new heads"]
+        assert [each.levelno for each in told].count(logging.WARNING) == 1
+        assert len(told) >= 4
+
+
+async def test_a_node_without_subscriptions_is_polled() -> None:
+    async with fault_node(story(3)) as node:
+        node.fault(Error(-32601, "the method eth_subscribe does not exist"), "eth_subscribe")
+        async with watching([ws_address_of(node)], poll_seconds=0.05) as heads:
+            await node.subscribed()
+            node.chain.mine()
+            await head_number(heads, 4)
+
+
+async def test_a_head_that_was_only_announced_lasts_until_the_next_poll() -> None:
+    async with fault_node(story(3)) as node, watching([ws_address_of(node)], poll_seconds=0.05) as heads:
+        await node.subscribed()
+        await head_number(heads, 3)
+        await node.announce(invented(9_000))
+        await head_number(heads, 9_000)
+        await head_number(heads, 3)
+
+
+async def test_a_head_that_led_nowhere_is_passed_over_while_another_endpoint_has_one() -> None:
+    fake = story(3)
+    async with fault_node(fake) as honest, fault_node(story(3)) as liar:
+        addresses = [address_of(honest), address_of(liar, "rpc-2")]
+        async with watching(addresses, poll_seconds=0.02) as heads:
+            await head_number(heads, 3)
+            liar.chain.blocks.append(invented(4))
+            liar.chain.blocks += [invented(number) for number in range(5, 50)]
+            bogus = await head_number(heads, 49)
+            await heads.doubt(bogus.id)
+            # Whatever else it invents from now on.
+            liar.chain.blocks.append(invented(50))
+            fake.chain.mine()
+            assert (await head_number(heads, 4)).hash == fake.chain.head.hash
+            await liar.asked_more(3)
+            assert heads.latest is not None
+            assert heads.latest.number == 4
+            # Where nobody else is left, it is better than nothing.
+            honest.fault(Reset())
+            await head_number(heads, 50)
+
+
+async def test_a_doubt_ends_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc_heads, "DOUBT_SECONDS", 0.05)
+    chain = story(10).chain
+    late = FakeNode(chain)
+    late.behind = 4
+    async with fault_node(late) as first, fault_node(FakeNode(chain)) as second:
+        addresses = [address_of(first), address_of(second, "rpc-2")]
+        async with watching(addresses, poll_seconds=0.01) as heads:
+            head = await head_number(heads, 10)
+            await heads.doubt(head.id)
+            await head_number(heads, 6)
+            await head_number(heads, 10)
+
+
+async def test_a_doubt_about_the_only_endpoint_changes_nothing() -> None:
+    async with fault_node(story(3)) as node, watching([address_of(node)], poll_seconds=0.02) as heads:
+        head = await head_number(heads, 3)
+        await heads.doubt(head.id)
+        await heads.doubt(BlockId(7, b"\x01" * 32))
+        assert heads.latest == head
+        node.chain.mine()
+        await head_number(heads, 4)
+
+
+@pytest.mark.usefixtures("quick_to_return")
+async def test_the_head_of_an_endpoint_that_serves_another_chain_by_now_does_not_count() -> None:
+    fake = story(3)
+    async with fault_node(fake) as right, fault_node(FakeNode(fake.chain)) as wrong:
+        addresses = [address_of(right), address_of(wrong, "rpc-2")]
+        async with watching(addresses, poll_seconds=0.02) as heads:
+            await head_number(heads, 3)
+            wrong.fake = story(500, seed=9, chain_id=5)
+            await head_number(heads, 500)
+            # Whatever makes it show its identity again.
+            wrong.fault(Reset(), times=1)
+            await head_number(heads, 3)
+            fake.chain.mine()
+            await head_number(heads, 4)
+
+
+async def test_a_frozen_endpoint_does_not_hold_up_the_head() -> None:
+    chain = story(10).chain
+    frozen = FakeNode(chain)
+    async with fault_node(frozen) as first, fault_node(FakeNode(chain)) as second:
+        addresses = [address_of(first), address_of(second, "rpc-2")]
+        async with watching(addresses, poll_seconds=0.02) as heads:
+            await head_number(heads, 10)
+            for number in range(11, 15):
+                frozen.behind += 1
+                chain.mine()
+                await head_number(heads, number)

@@ -65,7 +65,7 @@ async def test_an_endpoint_that_hangs_is_left_alone_after_some_failures(
             assert ("rpc-1", False, None) in observer.states[1:]
 
 
-async def test_a_contradiction_is_asked_of_one_other_endpoint() -> None:
+async def test_a_contradiction_is_asked_of_every_other_endpoint_once() -> None:
     fake = story(5)
     drop = Change(lambda logs: [logs[0] | {"blockHash": "0x" + "77" * 32}, *logs[1:]])
     async with fault_node(fake) as first, fault_node(fake) as second, fault_node(fake) as third:
@@ -74,9 +74,14 @@ async def test_a_contradiction_is_asked_of_one_other_endpoint() -> None:
             first.fault(drop, "eth_getLogs")
             assert len((await ours.range_logs(Span(1, 5), wanted())).logs) == 10
             second.fault(drop, "eth_getLogs")
+            assert len((await ours.range_logs(Span(1, 5), wanted())).logs) == 10
+            assert third.asked("eth_getLogs") == 1
+            third.fault(drop, "eth_getLogs")
+            before = [node.asked("eth_getLogs") for node in (first, second, third)]
             with pytest.raises(Inconsistent):
                 await ours.range_logs(Span(1, 5), wanted())
-            assert third.asked("eth_getLogs") == 0
+            after = [node.asked("eth_getLogs") for node in (first, second, third)]
+            assert after == [count + 1 for count in before]
 
 
 async def test_an_endpoint_is_not_asked_above_its_head() -> None:

@@ -61,8 +61,9 @@ async def test_the_end_of_a_range_is_asked_in_the_same_request() -> None:
         node.requests.clear()
         node.calls.clear()
         await ours.range_logs(Span(5, 5), wanted())  # odd blocks bring their times
-        assert node.requests == [2]
-        assert [method for method, _ in node.calls] == ["eth_getBlockByNumber", "eth_getLogs"]
+        assert node.requests == [3]
+        asked = [method for method, _ in node.calls]
+        assert asked == ["eth_chainId", "eth_getBlockByNumber", "eth_getLogs"]
 
 
 async def test_a_node_that_fell_behind_is_not_believed() -> None:

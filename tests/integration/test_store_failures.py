@@ -52,6 +52,9 @@ async def refusing_server(code: str) -> AsyncIterator[int]:
         ("28000", UserMistake),
         ("3D000", UserMistake),
         ("53300", Unavailable),
+        ("53100", Unavailable),
+        ("53200", Unavailable),
+        ("55P03", Unavailable),
         ("57P03", Unavailable),
         ("57P01", Unavailable),
         ("08006", Unavailable),
@@ -128,6 +131,8 @@ async def test_a_failed_statement_has_a_verdict_and_the_pool_recovers(
         async with database.transaction() as connection:
             await connection.execute(statement)
     assert type(raised.value) is verdict
+    async with database.transaction():
+        pass
     await database.ping()
 
 

@@ -135,3 +135,21 @@ def test_the_lock_is_not_the_one_of_migrations() -> None:
 
     assert LEADER_LOCK != MIGRATION_LOCK
     assert max(LEADER_LOCK, MIGRATION_LOCK) < 2**63
+
+
+async def test_an_epoch_that_a_promoted_standby_gave_away_again_is_another_one(database: Database) -> None:
+    before = await take_leadership(database)
+    assert before is not None
+    async with Writer(database, before.epoch, before.since).transaction():
+        pass
+    before.release()
+    async with database.transaction() as connection:
+        # As on a standby that the last leadership never reached.
+        await connection.execute("update indexer.chain set epoch = epoch - 1")
+    async with await wait_for_leadership(database) as after:
+        assert after.epoch == before.epoch
+        with pytest.raises(LostLeadership, match=f"with our epoch {before.epoch}"):
+            async with Writer(database, before.epoch, before.since).transaction():
+                pass
+        async with Writer(database, after.epoch, after.since).transaction():
+            pass

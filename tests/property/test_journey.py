@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from indexer.core.errors import IndexerError
-from indexer.sync import follow
+from indexer.sync import follow, replacing
 from tests.fixtures.postgres import fresh_database
 from tests.property.journey.bugs import BUGS, Bug
 from tests.property.journey.machine import Journey
@@ -30,7 +30,7 @@ def short_strides(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few blocks take the paths that otherwise take hundreds."""
     monkeypatch.setattr(follow, "JUMP_BLOCKS", 8)
     monkeypatch.setattr(follow, "CATCH_UP_BLOCKS", 3)
-    monkeypatch.setattr(follow, "LOOKBACK_BLOCKS", 2)
+    monkeypatch.setattr(replacing, "LOOKBACK_BLOCKS", 2)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)

@@ -5,9 +5,11 @@ import pytest
 from indexer.core.canonical import (
     Advance,
     Behind,
+    Branch,
     Diverged,
     Idle,
     Window,
+    elect,
     fork_among,
     lookback,
     next_step,
@@ -108,3 +110,26 @@ def test_a_window_is_rewound_extended_and_pruned_by_number() -> None:
     assert ours.at(4) is None
     assert ours.at(11) is None
     assert ours.at(5) == BlockId(5, block_hash(5))
+
+
+def branch(height: int, *, base: bool | None = True, cursor: bool | None = True) -> Branch:
+    return Branch(BlockId(height, block_hash(height)), base, cursor)
+
+
+def test_of_several_branches_the_highest_is_followed_and_of_equals_the_preferred_one() -> None:
+    assert elect([branch(10, cursor=False), branch(12, cursor=False)]) == 1
+    assert elect([branch(12, cursor=False), branch(12, cursor=False)]) == 0
+    assert elect([branch(9, cursor=None), branch(8, cursor=None)]) == 0
+
+
+def test_the_branch_that_we_are_on_is_left_only_for_one_that_is_clearly_higher() -> None:
+    assert elect([branch(10, cursor=False), branch(10)]) == 1
+    assert elect([branch(11, cursor=False), branch(10)]) == 1
+    assert elect([branch(12, cursor=False), branch(10)]) == 0
+    assert elect([branch(12, cursor=False), branch(10), branch(11)]) == 2
+
+
+def test_a_branch_without_what_was_final_is_never_followed_however_high() -> None:
+    assert elect([branch(99, base=False, cursor=False), branch(7, cursor=None)]) == 1
+    assert elect([branch(99, base=False, cursor=False), branch(3, base=None, cursor=None)]) is None
+    assert elect([]) is None

@@ -130,7 +130,10 @@ def busy(metrics: Metrics, clock: Clock) -> None:
     metrics.backfill(100, 0)
     clock.now += 10
     metrics.backfill(100, 20)
-    metrics.pool(lambda: (5, 2))
+    metrics.pool(lambda: (5, 2, 8))
+    metrics.database(True)
+    metrics.database_size(4_096)
+    metrics.audited(1_700_000_500, differences=3, unrepaired_blocks=2, unsure_blocks=1)
     metrics.leader(True)
     metrics.backup(1_700_000_000, 12345)
     metrics.request("rpc-1", "eth_getLogs", "ok", 0.04, 100, 2_000)
@@ -139,6 +142,7 @@ def busy(metrics: Metrics, clock: Clock) -> None:
 
 
 def test_the_figures_are_what_was_told(metrics: Metrics, clock: Clock) -> None:
+    # Long, because it lists the figures.
     busy(metrics, clock)
     found = exported(metrics)
     expected = {
@@ -183,8 +187,21 @@ def test_the_figures_are_what_was_told(metrics: Metrics, clock: Clock) -> None:
         "indexer_commit_duration_seconds_count": 1,
         "indexer_database_pool_connections": 5,
         "indexer_database_pool_idle_connections": 2,
+        "indexer_database_pool_max_connections": 8,
+        "indexer_database_up": 1,
+        "indexer_database_size_bytes": 4_096,
+        "indexer_audit_last_timestamp_seconds": 1_700_000_500,
+        "indexer_audit_differences": 3,
+        "indexer_audit_unrepaired_blocks": 2,
+        "indexer_audit_unsure_blocks": 1,
+        "indexer_seconds_since_progress": 10.32,
+        "indexer_stuck_seconds": 10.32,
+        "indexer_seconds_since_head_read": 10.32,
+        "indexer_seconds_since_head_change": 10.32,
+        "indexer_backfill_stuck_seconds": 0,
         "indexer_leader": 1,
-        "indexer_halted": 0,
+        'indexer_halted{reason="below_finality"}': 0,
+        'indexer_halted{reason="too_deep"}': 0,
         "indexer_sources": 2,
     }
     assert {name: found.get(name) for name in expected} == pytest.approx(expected)
@@ -216,6 +233,21 @@ def test_every_metric_that_is_declared_is_in_the_catalogue_once() -> None:
 def test_the_documentation_is_fresh() -> None:
     written = Path(__file__).parents[2] / "docs" / "metrics.md"
     assert written.read_text() == page(), "make it anew: python -m indexer.metrics > docs/metrics.md"
+
+
+def test_the_proposed_alerts_ask_for_series_that_there_are(promtool: Promtool, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "health.md").read_text()
+    (rules,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    asked = set(re.findall(r"\bindexer_[a-z_]+", rules))
+    suffixes = {"counter": ("",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
+    exported_names = {spec.name + suffix for spec in CATALOGUE for suffix in suffixes[spec.kind]}
+    assert asked and asked <= exported_names
+    values = set(re.findall(r'(?:reason|verdict|outcome|error_type)="([a-z_]+)"', rules))
+    assert values <= {
+        *labels.HALTS, *labels.VERDICTS, *labels.OUTCOMES, *labels.RECHECKS, *labels.ERROR_TYPES
+    }  # fmt: skip
+    (tmp_path / "rules.yml").write_text(rules)
+    promtool(["check", "rules", str(tmp_path / "rules.yml")], "")
 
 
 def test_promtool_accepts_the_page_without_a_complaint(
@@ -256,6 +288,54 @@ def test_lag_and_delay_grow_while_we_are_stuck(metrics: Metrics, clock: Clock) -
     assert after["indexer_block_lag"] - before["indexer_block_lag"] == 50
     delay = "indexer_event_processing_delay_seconds"
     assert after[delay] - before[delay] == pytest.approx(100)
+
+
+def test_time_since_progress_grows_from_the_start_and_is_not_a_standbys_to_tell(
+    metrics: Metrics, clock: Clock
+) -> None:
+    clock.now += 30
+    found = exported(metrics)
+    for what in ("progress", "head_read", "head_change"):
+        assert found[f"indexer_seconds_since_{what}"] == 30, "before anything was seen"
+    metrics.head_seen(header(20))
+    metrics.leader(True)
+    clock.now += 5
+    metrics.head_read()
+    clock.now += 5
+    found = exported(metrics)
+    assert found["indexer_seconds_since_head_read"] == 5
+    assert found["indexer_seconds_since_head_change"] == 10
+    assert found["indexer_seconds_since_progress"] == 40
+    assert found["indexer_stuck_seconds"] == 10
+    metrics.leader(False)
+    found = exported(metrics)
+    assert "indexer_seconds_since_progress" not in found
+    assert found["indexer_stuck_seconds"] == 0
+
+
+def test_a_stuck_backfill_shows_while_the_tail_goes_on(metrics: Metrics, clock: Clock) -> None:
+    metrics.leader(True)
+    metrics.backfill(100, 20)
+    for number in range(1, 4):
+        clock.now += 10
+        metrics.head_seen(header(number))
+        metrics.cursor_at(number, 0)
+        # The same gaps are read from the database again after each failure.
+        metrics.backfill(80, 0)
+    found = exported(metrics)
+    assert found["indexer_stuck_seconds"] == 0
+    assert found["indexer_backfill_stuck_seconds"] == 30
+    metrics.backfill(80, 80)
+    assert exported(metrics)["indexer_backfill_stuck_seconds"] == 0
+
+
+def test_a_halt_shows_its_kind_until_it_is_over(metrics: Metrics) -> None:
+    metrics.halted("block 17 is another one", "below_finality", waits=True)
+    found = exported(metrics)
+    assert found['indexer_halted{reason="below_finality"}'] == 1
+    assert found['indexer_halted{reason="too_deep"}'] == 0
+    metrics.goes_on()
+    assert exported(metrics)['indexer_halted{reason="below_finality"}'] == 0
 
 
 def test_a_head_below_the_cursor_is_no_negative_lag(metrics: Metrics) -> None:

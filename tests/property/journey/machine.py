@@ -110,6 +110,11 @@ class Journey(RuleBasedStateMachine):
     def add_a_contract(self) -> None:
         self.world.watch(LATECOMER)
 
+    @precondition(lambda self: LATECOMER in self.world.contracts)
+    @rule()
+    def leave_the_contract_out(self) -> None:
+        self.world.unwatch(LATECOMER)
+
     @rule()
     def look(self) -> None:
         self.run(self.world.look())

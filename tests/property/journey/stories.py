@@ -137,6 +137,27 @@ async def a_contract_is_added_to_a_running_database(world: World) -> None:
     await world.settle()
 
 
+async def a_reorg_comes_while_a_contract_is_left_out(world: World) -> None:
+    world.watch(LATECOMER)
+    world.mine(12, seed=41, transactions=6)
+    world.finalize(below_head=8)
+    await world.follow()
+    await world.fill()
+    world.unwatch(LATECOMER)
+    await world.crash()
+    # Its rows go with the old branch; of the new one, and of what follows, nobody reads any for it.
+    world.reorg(depth=4, length=6, seed=42, transactions=6)
+    await world.follow()
+    await world.look()
+    world.mine(3, seed=43, transactions=6)
+    await world.follow()
+    world.watch(LATECOMER)
+    await world.crash()
+    await world.follow()
+    await world.look()
+    await world.settle()
+
+
 async def a_commit_is_interrupted_and_the_process_goes_on(world: World) -> None:
     world.mine(9, seed=21, transactions=4)
     world.finalize(below_head=6)
@@ -215,6 +236,7 @@ STORIES: tuple[Story, ...] = (
     the_node_falls_behind_while_history_is_filled,
     a_range_is_answered_from_a_branch_that_lost,
     a_contract_is_added_to_a_running_database,
+    a_reorg_comes_while_a_contract_is_left_out,
     a_commit_is_interrupted_and_the_process_goes_on,
     the_tail_jumps_over_a_long_absence,
     the_node_forgets_how_to_answer_many_blocks_at_once,

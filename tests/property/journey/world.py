@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -17,6 +17,7 @@ import asyncpg
 
 from indexer.core.abi import events_of_abi
 from indexer.core.errors import Inconsistent, Unavailable
+from indexer.core.model import Header
 from indexer.core.schema import tables_of_contract
 from indexer.core.watched import WatchedContract
 from indexer.metrics import Metrics
@@ -67,10 +68,21 @@ class Indexer:
 class World:
     """The chain and what the indexer makes of it."""
 
-    def __init__(self, database_url: str, *, confirmations: int | None = None) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        confirmations: int | None = None,
+        others: Sequence[FakeNode] = (),
+        retry_seconds: float = 20.0,
+        **chain: Any,
+    ) -> None:
         """
         Args:
             confirmations: the node does not know the tag `finalized`; blocks this far below the head are final.
+            others: further endpoints, each with a chain of its own, less preferred.
+            retry_seconds: how long a question is asked again.
+            chain: settings of the chain other than the default.
         """
         self.chain = FakeChain()
         self.node = FakeNode(self.chain)
@@ -78,15 +90,19 @@ class World:
         #: Shows the branch that the database is on, which may not be the chain's any more.
         self._memory = FakeNode(self.chain)
         self._settings = Settings(
-            ChainSettings(id=None, name=None, rpc=(), confirmations=confirmations or 0),
+            ChainSettings(id=None, name=None, rpc=(), confirmations=confirmations or 0, **chain),
             contracts=(),
             backfill=BackfillSettings(parallel=2, max_range_blocks=5),
         )
         self._database_url = database_url
+        self._others = others
+        self._timing = Timing(retry_total_seconds=retry_seconds)
         #: What the configuration asks to watch, and what it asked when the indexer was started.
         self.contracts = [LEDGER, REGISTRY]
-        self._running_with = self.contracts
+        self._running_with = list(self.contracts)
         self._highest = 0
+        #: Of all starts together.
+        self.metrics = Metrics("test")
         self._stack = AsyncExitStack()
         self._running = AsyncExitStack()
         self._indexer: Indexer | None = None
@@ -97,6 +113,9 @@ class World:
 
     async def __aenter__(self) -> World:
         self.url = await self._stack.enter_async_context(serving(self.node))
+        self._urls = [self.url]
+        for other in self._others:
+            self._urls.append(await self._stack.enter_async_context(serving(other)))
         self._memory_url = await self._stack.enter_async_context(serving(self._memory))
         return self
 
@@ -109,10 +128,12 @@ class World:
         random = Random(seed)
         self._grow([some_transactions(random, random.randrange(transactions + 1)) for _ in range(blocks)])
 
-    def reorg(self, depth: int, length: int, seed: int, *, transactions: int = 2) -> None:
+    def reorg(
+        self, depth: int, length: int, seed: int, *, transactions: int = 2, shared: float = 0.3
+    ) -> None:
         """Replace so many of the newest blocks by so many others, as far down as they are not final.
 
-        Some transactions are on both branches.
+        Some transactions are on both branches; `shared` says how soon.
         """
         random = Random(seed)
         depth = min(depth, self.chain.head.number - self._final_number)
@@ -120,7 +141,7 @@ class World:
         old = [each for block in dropped for each in block.transactions]
         branch = []
         for _ in range(length):
-            kept = tuple(each for each in old if random.random() < 0.3)
+            kept = tuple(each for each in old if random.random() < shared)
             old = [each for each in old if each not in kept]
             branch.append((*kept, *some_transactions(random, random.randrange(transactions + 1))))
         self.chain.roll_back(depth)
@@ -138,6 +159,11 @@ class World:
             return self.chain.finalized
         return max(0, min(self._highest - self._settings.chain.confirmations, self.chain.head.number))
 
+    def break_finality(self, depth: int, length: int, seed: int) -> None:
+        """Replace so many of the newest blocks, final or not, as no honest chain does."""
+        self.chain.break_finality(depth)
+        self.mine(length, seed)
+
     def finalize(self, below_head: int = 0) -> None:
         """Call the block so far below the head final, on a chain that has such a word."""
         if not self.node.knows_finality:
@@ -146,8 +172,13 @@ class World:
 
     def watch(self, contract: TrueContract) -> None:
         """Add a contract to the configuration, which is read at the next start."""
-        if contract not in self.contracts:
-            self.contracts.append(contract)
+        self.contracts = [each for each in self.contracts if each.name != contract.name] + [contract]
+
+    def unwatch(self, contract: TrueContract) -> None:
+        """Take a contract out of the configuration; what is covered of it stays."""
+        self.contracts = [
+            replace(each, active=False) if each.name == contract.name else each for each in self.contracts
+        ]
 
     def after(self, requests: int, happening: Callable[[], None]) -> None:
         """Let something happen to the chain just before that many more requests have been answered."""
@@ -190,16 +221,20 @@ class World:
         self._running.callback(leadership.release)
         writer = Writer(database, leadership.epoch)
         node = await self._running.enter_async_context(
-            open_node([EndpointAddress("node", self.url)], timing=Timing(retry_total_seconds=20.0))
+            open_node(
+                [EndpointAddress(f"node-{number}", url) for number, url in enumerate(self._urls, 1)],
+                timing=self._timing,
+                observer=self.metrics,
+            )
         )
-        contracts = tuple(_watched(contract) for contract in self.contracts)
+        contracts = tuple(_watched(contract) for contract in self.contracts if contract.active)
         registered = await register(
             writer,
             contracts,
             chain_id=await node.chain_id(),
             genesis_hash=await node.genesis_hash(),
         )
-        flow = Flow(self._settings, node, database, writer, contracts, registered, Metrics("test"))
+        flow = Flow(self._settings, node, database, writer, contracts, registered, self.metrics)
         self._running_with = list(self.contracts)
         return Indexer(flow, node, database)
 
@@ -213,7 +248,17 @@ class World:
 
     async def _step(self) -> bool:
         indexer = await self.indexer()
-        return await indexer.flow.follower.step(await indexer.node.head())
+        return await indexer.flow.follower.step(await self._head(indexer.node))
+
+    async def _head(self, node: Node) -> Header:
+        """The highest head of all endpoints that are not astray, of equals the preferred one's."""
+        if not self._others:
+            return await node.head()
+        heads = []
+        for each in node.apart(self._timing.retry_total_seconds):
+            with suppress(*PASSING):
+                heads.append((not each.is_astray, await each.head()))
+        return max(heads, key=lambda found: (found[0], found[1].number))[1]
 
     async def follow(self) -> None:
         """Steps until there is nothing more to do for this head."""
@@ -227,7 +272,13 @@ class World:
         await self._tried(self._fill)
 
     async def _fill(self) -> None:
-        await (await self.indexer()).flow.backfill.fill_final()
+        flow = (await self.indexer()).flow
+        await flow.follower.look_around()
+        await flow.backfill.fill_final()
+
+    async def forced_step(self) -> bool:
+        """One step of the tail whose failure comes out."""
+        return await self._step()
 
     async def reconcile(self) -> None:
         """Make what is stored part of the chain, as the commands do that only fill."""
@@ -254,19 +305,39 @@ class World:
             return None
         return result
 
+    @property
+    def urls(self) -> list[str]:
+        """Of the endpoints, the most preferred first."""
+        return self._urls
+
+    @property
+    def url_of_database(self) -> str:
+        return self._database_url
+
+    @property
+    def failure(self) -> str:
+        """The last failure that passes, in words."""
+        return self._failure
+
+    async def cursor(self) -> bytes | None:
+        """The hash of the newest followed block."""
+        found: bytes | None = await self.asked("select hash from indexer.cursor")
+        return found
+
     async def covered_rows(self) -> int:
         """How many events are in the database."""
-        return int(await self._ask("select count(*) from indexer.event"))
+        return int(await self.asked("select count(*) from indexer.event"))
 
     async def expect_reorgs(self, depths: list[int]) -> None:
         """The database's journal must hold reorgs of these depths, oldest first."""
-        found = await self._ask("select array_agg(depth order by id) from indexer.reorg") or []
+        found = await self.asked("select array_agg(depth order by id) from indexer.reorg") or []
         if found != depths:
             raise AssertionError(
                 f"the journal tells of reorgs of the depths {found}, not {depths}; last failure: {self._failure}"
             )
 
-    async def _ask(self, query: str) -> Any:
+    async def asked(self, query: str) -> Any:
+        """The first column of the query's first row."""
         connection = await asyncpg.connect(self._database_url)
         try:
             return await connection.fetchval(query)
@@ -275,7 +346,7 @@ class World:
 
     async def look(self) -> None:
         """What the database claims to have must be right at any moment, on the branch that it is on."""
-        at = await self._ask("select hash from indexer.cursor")
+        at = await self.asked("select hash from indexer.cursor")
         if at is None:
             return
         branch = [self.chain.by_hash[at]]
@@ -300,10 +371,15 @@ class World:
         await self.follow()
         self.mine(1 + self._settings.chain.confirmations, seed=1)
         self.finalize()
+        self._failure = "none since it was to come to rest"
         for _ in range(2):
             await self.follow()
             await self.fill()
-        return await assert_equal_to_chain(self._database_url, self.url, self.contracts)
+        try:
+            return await assert_equal_to_chain(self._database_url, self.url, self.contracts)
+        except AssertionError as error:
+            error.add_note(f"last failure: {self._failure}")
+            raise
 
 
 def _watched(contract: TrueContract) -> WatchedContract:

@@ -1,0 +1,54 @@
+"""Reads followed blocks: by hash, checked, decoded, ready to be written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from indexer.core.batch import Decoder
+from indexer.core.model import FollowedBlock, Header
+from indexer.core.source import LogFilter
+from indexer.rpc.node import Node
+from indexer.sync.lookahead import gather_in_order
+
+#: Blocks being read at the same time.
+READ_AHEAD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What the tail looks for in each block."""
+
+    filter: LogFilter | None
+    watched: frozenset[bytes]
+    #: Whether transactions are recorded, failed ones included.
+    transactions: bool
+
+
+class BlockReader:
+    """What the node says about blocks, in the form in which they are written."""
+
+    def __init__(self, decoder: Decoder, watching: Watching) -> None:
+        self._decoder = decoder
+        self._watching = watching
+
+    async def read(self, node: Node, headers: Sequence[Header]) -> list[FollowedBlock]:
+        """The blocks of these headers, in their order.
+
+        Raises:
+            Unavailable, Inconsistent: one of them could not be read.
+        """
+
+        async def read_one(header: Header) -> FollowedBlock:
+            return await self._read_one(node, header)
+
+        return await gather_in_order(read_one, headers, READ_AHEAD)
+
+    async def _read_one(self, node: Node, header: Header) -> FollowedBlock:
+        watching = self._watching
+        block = await node.block(
+            header.id, watching.filter, watching.watched, transactions=watching.transactions
+        )
+        encoded = await asyncio.to_thread(self._decoder.encode, block.logs)
+        return FollowedBlock(block.header, encoded, block.transactions)
