@@ -55,6 +55,7 @@ class Writer:
         #: When our leadership began; a server that lost the newest transactions may give our epoch away again.
         self._since = since
         self._transaction_sources: dict[bytes, TransactionSource] | None = None
+        self._rollbacks = 0
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -142,6 +143,8 @@ class Writer:
         Raises:
             Inconsistent: the cursor is not the expected one, or the fork is not one of our blocks.
         """
+        # Before the removal: what was read until now is refused from here on, whether this succeeds or not.
+        self._rollbacks += 1
         async with self.transaction() as connection:
             await _move_cursor(connection, expected, fork)
             await _require_fork(connection, fork)
@@ -153,12 +156,23 @@ class Writer:
             await rewind.journal(removed, {}, 0)
         return removed
 
-    async def fill(self, span: Span, source_ids: Sequence[int], encoded: Encoded) -> None:
+    @property
+    def rollbacks(self) -> int:
+        """How often blocks that had been called final were removed; what was read before may be of another branch."""
+        return self._rollbacks
+
+    async def fill(
+        self, span: Span, source_ids: Sequence[int], encoded: Encoded, *, rollbacks: int | None = None
+    ) -> None:
         """Write the sources' events of these blocks, all of which are final, and count the blocks as covered.
+
+        Args:
+            rollbacks: as they were before the events were read.
 
         Raises:
             Inconsistent: a block is not final or stored with another hash, a row is outside the blocks or the
-                sources, or one of the blocks is covered or followed already for one of the sources.
+                sources, one of the blocks is covered or followed already for one of the sources, or there was a
+                roll back since.
         """
         _require_inside(span, source_ids, encoded)
         async with self.transaction() as connection:
@@ -168,6 +182,7 @@ class Writer:
             await rows.add_undecoded(connection, encoded.undecoded)
             # Last, because from here on the sources' rows are locked for everybody else.
             await coverage.claim(connection, span, source_ids, encoded.counts)
+            self._require_no_rollback(rollbacks)
 
     async def fill_transactions(
         self,
@@ -175,11 +190,14 @@ class Writer:
         source_ids: Sequence[int],
         transactions: Sequence[Transaction],
         hashes: Mapping[int, bytes],
+        *,
+        rollbacks: int | None = None,
     ) -> None:
         """Write the sources' transactions of these blocks, all of which are final, and count them as covered.
 
         Args:
             hashes: of at least the blocks that the transactions are in, by number.
+            rollbacks: as in `fill`.
 
         Raises:
             Inconsistent: as in `fill`, or the hash of a transaction's block is missing.
@@ -197,6 +215,7 @@ class Writer:
             counts = await rows.add_transactions(connection, transactions, asked)
             await rows.add_blocks_with_rows(connection, blocks)
             await coverage.claim(connection, span, source_ids, counts)
+            self._require_no_rollback(rollbacks)
 
     async def set_finalized(self, finalized: BlockId) -> None:
         """Remember a block as final; a lower one than is remembered changes nothing.
@@ -226,6 +245,14 @@ class Writer:
     def forget_sources(self) -> None:
         """Read the transaction sources again before the next write: the configuration was registered anew."""
         self._transaction_sources = None
+
+    def _require_no_rollback(self, before: int | None) -> None:
+        """Refuse what was read before a roll back: finality may have passed the same heights again, on another branch.
+
+        To be asked last: a roll back that begins later waits for the rows of the sources that are locked by then.
+        """
+        if before not in {None, self._rollbacks}:
+            raise Inconsistent("there was a roll back below finality since these blocks were read")
 
     async def _add(self, connection: Connection, blocks: Sequence[FollowedBlock]) -> Counter[int]:
         """Write followed blocks; how many rows of event tables that were, per source id."""

@@ -200,6 +200,7 @@ class Backfill:
         """Write the events of a piece; None when the node wants it smaller."""
         with journal.batch():
             sources = [self._by_id[each] for each in sorted(piece.source_ids)]
+            rollbacks = self._writer.rollbacks
             try:
                 logs = await self._node.range_logs(piece.span, filter_of(sources), self._proof)
             except TooMuch as error:
@@ -212,7 +213,9 @@ class Backfill:
             with self._metrics.processing():
                 encoded = await asyncio.to_thread(self._decoder(piece.source_ids).encode, logs)
                 with self._metrics.commit():
-                    await self._writer.fill(piece.span, sorted(piece.source_ids), encoded)
+                    await self._writer.fill(
+                        piece.span, sorted(piece.source_ids), encoded, rollbacks=rollbacks
+                    )
             self._metrics.wrote(encoded)
             tell_undecoded(encoded)
             return encoded.rows
@@ -221,6 +224,7 @@ class Backfill:
         """Write the transactions of a piece; None when the node wants it smaller."""
         with journal.batch():
             watched = frozenset(self._addresses[each] for each in piece.source_ids)
+            rollbacks = self._writer.rollbacks
             try:
                 transactions, hashes = await self._node.range_transactions(
                     piece.span, watched, prove=self._proof == "receipts"
@@ -233,7 +237,7 @@ class Backfill:
             self._transaction_size.answered(piece.span, 0)
             with self._metrics.commit():
                 await self._writer.fill_transactions(
-                    piece.span, sorted(piece.source_ids), transactions, hashes
+                    piece.span, sorted(piece.source_ids), transactions, hashes, rollbacks=rollbacks
                 )
             self._metrics.transactions(transactions)
             return len(transactions)

@@ -57,3 +57,21 @@ async def test_no_row_stays_of_a_range_that_is_filled_while_it_is_rolled_back(
     with pytest.raises(Inconsistent, match="followed from block 10"):
         await filling
     assert await stored.value("select array_agg(block_number) from indexer.event") == [9]
+
+
+async def test_what_was_read_before_a_roll_back_is_not_written_after_it(stored: Stored) -> None:
+    moved = stored.source("Moved", TOKEN)
+    await stored.writer.set_finalized(block_id(40))
+    await stored.writer.fill(Span(0, 9), stored.all_ids, encoded([(moved, block_id(9), 0)]))
+    await stored.writer.start_tail(None, header(40))
+    before = stored.writer.rollbacks
+    await stored.writer.roll_back(block_id(40), block_id(9))
+    # The tail begins anew far above, so that nothing else tells that these blocks were removed.
+    await stored.writer.start_tail(block_id(9), header(400))
+    await stored.writer.set_finalized(block_id(400))
+    with pytest.raises(Inconsistent, match="roll back"):
+        await stored.writer.fill(
+            Span(10, 30), stored.all_ids, encoded([(moved, block_id(20), 0)]), rollbacks=before
+        )
+    assert await stored.value("select array_agg(block_number) from indexer.event") == [9]
+    await stored.writer.fill(Span(10, 30), stored.all_ids, encoded([]), rollbacks=stored.writer.rollbacks)

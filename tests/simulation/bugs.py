@@ -76,7 +76,7 @@ def _an_event_is_dropped() -> None:
 def _coverage_is_claimed_without_rows() -> None:
     true_fill = writer.Writer.fill
 
-    async def fill(self: Any, span: Any, source_ids: Sequence[int], encoded: Encoded) -> None:
+    async def fill(self: Any, span: Any, source_ids: Sequence[int], encoded: Encoded, **_: object) -> None:
         del encoded
         await true_fill(self, span, source_ids, NOTHING)
 
@@ -84,7 +84,7 @@ def _coverage_is_claimed_without_rows() -> None:
 
 
 def _rows_are_committed_before_their_coverage() -> None:
-    async def fill(self: Any, span: Any, source_ids: Sequence[int], encoded: Encoded) -> None:
+    async def fill(self: Any, span: Any, source_ids: Sequence[int], encoded: Encoded, **_: object) -> None:
         async with self.transaction() as connection:
             await rows.copy_tables(connection, encoded.tables)
             await rows.add_blocks_with_rows(connection, encoded.blocks)

@@ -116,7 +116,7 @@ def _the_end_of_a_range_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
 def _coverage_is_claimed_without_rows(patch: pytest.MonkeyPatch) -> None:
     true_fill = writer.Writer.fill
 
-    async def fill(self: Any, span: Any, source_ids: Sequence[int], encoded: Encoded) -> None:
+    async def fill(self: Any, span: Any, source_ids: Sequence[int], encoded: Encoded, **_: object) -> None:
         await true_fill(self, span, source_ids, Encoded((), (), {}, {}))
 
     patch.setattr(writer.Writer, "fill", fill)
