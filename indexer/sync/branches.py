@@ -55,6 +55,10 @@ class Elected:
     keeping: tuple[str, ...]
     #: Where each endpoint stands, in words.
     told: str
+    #: Whether there is another endpoint that could be followed instead.
+    others: bool
+    #: Endpoints that contradicted themselves.
+    without: frozenset[str]
 
 
 class Branches:
@@ -71,19 +75,23 @@ class Branches:
         """Whether more than one endpoint can be asked now; those that are down have no say."""
         return len(self._node.apart(LOOK_SECONDS)) > 1
 
-    async def elect(self, window: Window) -> Elected:
+    async def elect(self, window: Window, without: frozenset[str] = frozenset()) -> Elected:
         """The endpoint to follow, by what each of them says about our blocks.
+
+        Args:
+            without: endpoints that are not to be followed now.
 
         Raises:
             BelowFinality: all of them part from ours below what was final.
             Unavailable: not enough of them answered to tell.
         """
-        views = await self.look_around(window)
+        seen = await self.look_around(window)
+        views = [view for view in seen if view.node.name not in without]
         told = "; ".join(map(str, views)) or "no endpoint answers"
         at = elect([view.branch for view in views])
         if at is None:
             silent = len(self._node.apart(LOOK_SECONDS)) - len(views)
-            if silent > 0 or all(view.branch.has_base is None for view in views):
+            if silent > 0 or without or all(view.branch.has_base is None for view in views):
                 raise Unavailable(f"whether block {window.base}, which was final, is still there: {told}")
             raise BelowFinality(
                 f"block {window.base} was final, and no endpoint has it any more ({told}). Nothing was changed. "
@@ -95,7 +103,8 @@ class Branches:
         keeping = tuple(
             view.node.name for view in views if view.branch.has_cursor and not chosen.branch.has_cursor
         )
-        return Elected(chosen.node, chosen.head, keeping, told)
+        others = any(view.branch.has_base for view in views if view is not chosen)
+        return Elected(chosen.node, chosen.head, keeping, told, others, without)
 
     async def look_around(self, window: Window) -> list[View]:
         """Where each endpoint stands that says so, the most preferred first.

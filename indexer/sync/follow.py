@@ -119,26 +119,51 @@ class Follower:
         try:
             return await self._step_with(self._node, head)
         except Parted:
-            window = await self._held()
-            assert window is not None
-            elected = await self._elected(window)
+            elected = await self._step_with_one()
         if elected is None:
             return True
-        try:
-            await self._step_with(elected.node, elected.head)
-        except WrongChain as error:
-            raise Unavailable(str(error)) from error
-        finally:
-            self._keeping = ()
         if before is not None and self._window is not None and self._window.cursor == before.cursor:
+            if elected.without:
+                # Nothing leads to a head that such an endpoint told.
+                raise Inconsistent(
+                    f"{', '.join(sorted(elected.without))}: its blocks do not link; {elected.told}"
+                )
             # Who announced the head may be right: it is looked at again until one of them gives way.
             raise Parted(f"the endpoints are on different branches: {elected.told}")
         return True
 
-    async def _elected(self, window: Window) -> Elected | None:
+    async def _step_with_one(self) -> Elected | None:
+        """The endpoint whose answers a step was taken with; None when what is stored was rolled back instead.
+
+        One that contradicts itself is left out, or whoever invents the highest head would hold everything up.
+        """
+        without: frozenset[str] = frozenset()
+        while True:
+            window = await self._held()
+            assert window is not None
+            elected = await self._elected(window, without)
+            if elected is None:
+                return None
+            try:
+                await self._step_with(elected.node, elected.head)
+            except WrongChain as error:
+                raise Unavailable(str(error)) from error
+            except Inconsistent as error:
+                if isinstance(error, Parted) or not elected.others:
+                    raise
+                log.warning("endpoint contradicts itself", endpoint=elected.node.name, reason=str(error))
+                without |= {elected.node.name}
+                # As after any failure, it is the database that says what was written.
+                self._window = None
+                continue
+            finally:
+                self._keeping = ()
+            return elected
+
+    async def _elected(self, window: Window, without: frozenset[str] = frozenset()) -> Elected | None:
         """The endpoint to follow; None when what is stored was rolled back instead."""
         try:
-            elected = await self._branches.elect(window)
+            elected = await self._branches.elect(window, without)
         except BelowFinality as error:
             await self._roll_back(window, self._node, error)
             return None

@@ -19,6 +19,7 @@ from indexer.rpc.node import Node
 from indexer.store.rewind import Removed
 from indexer.store.writer import Writer
 from indexer.sync.blocks import BlockReader
+from indexer.sync.branches import Parted
 from indexer.sync.rollback import newest_agreeing
 from indexer.sync.tally import Tally
 
@@ -161,7 +162,7 @@ class Replacing:
         what = f"a reorg of {depth} blocks, from block {window.cursor} back to {fork}: deeper than "
         what += f"chain.max_reorg_depth = {most}"
         if keeping:
-            raise Inconsistent(f"{what}, and not seen by {', '.join(keeping)}")
+            raise Parted(f"{what}, and not seen by {', '.join(keeping)}")
         if await self._fork(window, node, head) != fork:
             raise Inconsistent(f"{what}, and the chain has changed again")
         raise TooDeep(f"{what}; look at the node, then raise the limit")

@@ -121,8 +121,10 @@ async def test_no_lie_about_a_block_is_believed_and_another_endpoint_is_taken(me
             await newest(alone, liar.chain)
         assert await newest(both, liar.chain) == truth
         contradicted = isinstance(raised.value, Inconsistent)
-        assert observer.disagreements == [("rpc-1", "contradiction")] * contradicted
-        assert contradicted or "invalid" in observer.outcomes()
+        told = [("rpc-1", "contradiction")]
+        # Alone it may run out of time before it is contradicted, on a slow machine.
+        assert observer.disagreements == told if contradicted else observer.disagreements in ([], told)
+        assert observer.disagreements or "invalid" in observer.outcomes()
 
 
 async def test_a_contradiction_is_journalled_with_both_endpoints_by_name(

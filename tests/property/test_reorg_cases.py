@@ -15,7 +15,7 @@ import pytest
 from indexer.core.errors import BelowFinality, Inconsistent, TooDeep, Unavailable, WrongChain
 from indexer.sync.loops import follow
 from indexer.sync.together import together
-from tests.fixtures.fakechain import FakeChain, FakeTransaction
+from tests.fixtures.fakechain import FakeBlock, FakeChain, FakeTransaction
 from tests.fixtures.fakelogs import some_transactions
 from tests.fixtures.fakenode import FakeNode, RpcError
 from tests.fixtures.program import until
@@ -385,6 +385,27 @@ async def test_a_branch_that_is_clearly_longer_is_followed_though_one_endpoint_s
         await world.expect_reorgs([3])
         assert await world.cursor() == world.chain.head.hash
         stale.chain = world.chain
+        await world.settle()
+
+
+async def test_an_endpoint_that_invents_blocks_on_top_of_ours_does_not_hold_up_the_others(
+    database_url: str,
+) -> None:
+    honest = FakeNode(FakeChain())
+    async with World(database_url, others=[honest]) as world:
+        await begun(world)
+        honest.chain = world.chain.twin(branch=0)
+        world.chain.blocks += [
+            FakeBlock(number, number.to_bytes(32, "big"), 2_000_000_000 + number, (), 0)
+            for number in range(world.chain.head.number + 1, world.chain.head.number + 40)
+        ]
+        grow(honest.chain, 2, seed=5)
+        await world.follow()
+        assert await world.cursor() == honest.chain.head.hash
+        assert await world.asked(REORGS) == 0
+        world.chain.blocks = list(honest.chain.blocks)
+        world.chain.by_hash |= honest.chain.by_hash
+        honest.chain = world.chain
         await world.settle()
 
 
