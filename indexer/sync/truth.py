@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 from indexer.core.difference import same_logs
 from indexer.core.errors import Inconsistent
-from indexer.core.logs import RangeLogs, check_range_logs
+from indexer.core.logs import RangeLogs
 from indexer.core.model import Span, Transaction
 from indexer.core.receipts import watched_transactions
 from indexer.core.source import LogFilter, Source, filter_of
 from indexer.core.wire import WireLog
+from indexer.rpc.blocks import NO_LOGS
 from indexer.rpc.node import Node
-from indexer.rpc.receipts import BlockWithReceipts
-
-#: What no log passes.
-NO_LOGS = LogFilter((), ())
+from indexer.rpc.receipts import BlockWithReceipts, logs_of_blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +92,6 @@ class TruthReader:
 
     def _truth_of(self, span: Span, asked: Asked, blocks: Sequence[BlockWithReceipts]) -> Truth:
         """The logs and transactions that were asked for, out of whole blocks."""
-        wanted = asked.filter
-        addresses = {"0x" + address.hex() for address in wanted.addresses}
-        topics = None if wanted.topic0s is None else {"0x" + topic.hex() for topic in wanted.topic0s}
-        logs = [
-            each
-            for block in blocks
-            for receipt in block.receipts
-            for each in receipt.logs
-            if each.address.lower() in addresses
-            and (topics is None or (each.topics and each.topics[0].lower() in topics))
-        ]
         transactions = [
             each
             for block in blocks
@@ -112,9 +99,8 @@ class TruthReader:
                 block.header, block.wire.transactions, block.receipts, asked.mined
             )
         ]
-        headers = [block.header for block in blocks]
-        checked = check_range_logs(span, wanted, logs).with_headers(headers)
-        return Truth(checked, transactions, {header.number: header.hash for header in headers})
+        logs = logs_of_blocks(span, asked.filter, blocks)
+        return Truth(logs, transactions, {block.header.number: block.header.hash for block in blocks})
 
 
 def split_by_block(
