@@ -29,7 +29,7 @@ from indexer.rpc.transport import Timing
 from indexer.settings import BackfillSettings, ChainSettings, Settings
 from indexer.store.catalog import register
 from indexer.store.database import Database, open_database
-from indexer.store.leadership import take_leadership
+from indexer.store.leadership import wait_for_leadership
 from indexer.store.writer import Writer
 from tests.fixtures.fakechain import FakeChain, FakeTransaction
 from tests.fixtures.fakelogs import (
@@ -54,6 +54,8 @@ LATECOMER = TrueContract("Latecomer", (LATECOMER_ADDRESS,), LATECOMER_ABI)
 MOST_STEPS = 200
 #: What the flow itself would try again.
 PASSING = (Unavailable, Inconsistent)
+#: How long an indexer that starts waits until the server has ended the one that crashed.
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -216,8 +218,9 @@ class World:
         database = await open_database(self._database_url, max_connections=4)
         self._running.push_async_callback(database.close)
         interrupt_commits(database, self._take_cut)
-        leadership = await take_leadership(database)
-        assert leadership is not None
+        # The server may still be busy ending the session of the one that crashed.
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            leadership = await wait_for_leadership(database, retry_seconds=0.05)
         self._running.callback(leadership.release)
         writer = Writer(database, leadership.epoch)
         node = await self._running.enter_async_context(
