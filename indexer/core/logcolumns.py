@@ -141,7 +141,7 @@ def log_columns(logs: Sequence[WireLog], numbers: Integers, indexes: Integers) -
         [log.transaction_index for log in logs], "a log's transactionIndex", LAST_INDEX
     )
     hashes = fixed_octets([log.transaction_hash for log in logs], 32, "a log's transactionHash")
-    _check_transactions(numbers, transaction_indexes, hashes)
+    check_transactions(numbers, transaction_indexes, hashes)
     topics = [log.topics for log in logs]
     counts = [len(each) for each in topics]
     kinds, kind = _kinds(logs, topics, counts)
@@ -209,7 +209,7 @@ def _topic_column(topics: list[list[str]], counts: list[int], position: int) -> 
     return column
 
 
-def _check_transactions(numbers: Integers, indexes: Integers, hashes: Bytes) -> None:
+def check_transactions(numbers: Integers, indexes: Integers, hashes: Bytes) -> None:
     """Within a block, logs in order belong to transactions in order, and a position to one hash.
 
     Source: Ethereum Yellow Paper, section 4.3.1: logs are numbered through the receipts of a block.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from indexer.core.answeredlogs import AnsweredLogs
+from indexer.core.arrays import Integers
 from indexer.core.errors import Inconsistent
 from indexer.core.logcolumns import Kind, LogColumns, block_columns, log_columns, log_indexes
 from indexer.core.model import Header, Span
@@ -25,7 +27,7 @@ class RangeLogs:
     """
 
     span: Span
-    logs: list[WireLog]
+    logs: Sequence[WireLog]
     #: The hash of every block that has a log here, ascending.
     blocks: Mapping[int, bytes]
     #: The time of those of them that are known.
@@ -64,7 +66,7 @@ class RangeLogs:
                 )
         return replace(self, times=times)
 
-    def of_block(self, number: int) -> list[WireLog]:
+    def of_block(self, number: int) -> Sequence[WireLog]:
         """The logs of one block, in order."""
         if self.columns is None:
             return []
@@ -72,7 +74,7 @@ class RangeLogs:
         return self.logs[first:end]
 
 
-def check_range_logs(span: Span, filter: LogFilter, logs: list[WireLog]) -> RangeLogs:  # noqa: A002
+def check_range_logs(span: Span, filter: LogFilter, logs: Sequence[WireLog]) -> RangeLogs:  # noqa: A002
     """The logs in chain order, if they can be an honest answer to the filter for the span.
 
     Raises:
@@ -80,24 +82,39 @@ def check_range_logs(span: Span, filter: LogFilter, logs: list[WireLog]) -> Rang
     """
     if not logs:
         return RangeLogs(span, [], {}, {}, None, _CHECKED)
-    blocks = block_columns(logs)
-    numbers, indexes = blocks.numbers, log_indexes(logs)
-    step, index_step = np.diff(numbers), np.diff(indexes)
-    if not ((step > 0) | ((step == 0) & (index_step > 0))).all():
-        order = np.lexsort((indexes, numbers))
-        numbers, indexes = numbers[order], indexes[order]
-        logs = [logs[position] for position in order.tolist()]
-        twice = np.flatnonzero((np.diff(numbers) == 0) & (np.diff(indexes) == 0))
-        if len(twice):
-            raise Inconsistent(f"log {indexes[twice[0]]} of block {numbers[twice[0]]} came twice")
-    if numbers[0] < span.first or numbers[-1] > span.last:
-        raise Inconsistent(f"logs of the blocks {numbers[0]} to {numbers[-1]} came for the blocks {span}")
-    if True in [log.removed for log in logs]:
-        raise Inconsistent(f"a log of the blocks {span} is marked as removed by a reorg")
-    columns = log_columns(logs, numbers, indexes)
+    if isinstance(logs, AnsweredLogs):
+        blocks, columns = logs.scanned.blocks, logs.scanned.columns
+        _check_span(span, columns.numbers)
+    else:
+        blocks = block_columns(logs)
+        logs, numbers, indexes = _in_order(logs, blocks.numbers, log_indexes(logs))
+        _check_span(span, numbers)
+        if True in [log.removed for log in logs]:
+            raise Inconsistent(f"a log of the blocks {span} is marked as removed by a reorg")
+        columns = log_columns(logs, numbers, indexes)
     _check_filter(filter, columns.kinds)
     hashes = dict(sorted(blocks.hashes.items()))
     return RangeLogs(span, logs, hashes, blocks.times, columns, _CHECKED)
+
+
+def _in_order(
+    logs: Sequence[WireLog], numbers: Integers, indexes: Integers
+) -> tuple[Sequence[WireLog], Integers, Integers]:
+    """The logs, their block numbers and their indexes in chain order."""
+    step, index_step = np.diff(numbers), np.diff(indexes)
+    if ((step > 0) | ((step == 0) & (index_step > 0))).all():
+        return logs, numbers, indexes
+    order = np.lexsort((indexes, numbers))
+    numbers, indexes = numbers[order], indexes[order]
+    twice = np.flatnonzero((np.diff(numbers) == 0) & (np.diff(indexes) == 0))
+    if len(twice):
+        raise Inconsistent(f"log {indexes[twice[0]]} of block {numbers[twice[0]]} came twice")
+    return [logs[position] for position in order.tolist()], numbers, indexes
+
+
+def _check_span(span: Span, numbers: Integers) -> None:
+    if numbers[0] < span.first or numbers[-1] > span.last:
+        raise Inconsistent(f"logs of the blocks {numbers[0]} to {numbers[-1]} came for the blocks {span}")
 
 
 def _check_filter(filter: LogFilter, kinds: Iterable[Kind]) -> None:  # noqa: A002

@@ -7,25 +7,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from msgspec import Raw
 from msgspec.json import Decoder
 
+from indexer.core.answeredlogs import LogsDecoder
 from indexer.core.model import Span
 from indexer.core.source import LogFilter
 from indexer.core.wire import WireBlock, WireHeader, WireLog, WireReceipt
 
 Result = TypeVar("Result")
+Decoded_co = TypeVar("Decoded_co", covariant=True)
 
 # Built at import, complete before any thread can see them.
 _TEXT = Decoder(str)
 _HEADER = Decoder(WireHeader | None)
 _NAMES = Decoder(dict[str, Raw] | None)
 _BLOCK = Decoder(WireBlock | None)
-_LOGS = Decoder(list[WireLog])
+_LOGS = LogsDecoder()
 _RECEIPTS = Decoder(list[WireReceipt] | None)
 _RECEIPT = Decoder(WireReceipt | None)
+
+
+class Reader(Protocol[Decoded_co]):
+    """Makes a value of a result's JSON."""
+
+    def decode(self, result: Raw, /) -> Decoded_co:
+        """The value. Raises: msgspec.DecodeError, UnicodeDecodeError, RecursionError."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,7 @@ class Call(Generic[Result]):
 
     method: str
     params: tuple[object, ...]
-    decoder: Decoder[Result]
+    decoder: Reader[Result]
     #: Whether less can be asked for when the endpoint finds it too much.
     narrowable: bool = False
 
@@ -74,12 +84,12 @@ def block_of_hash(block_hash: bytes) -> Call[WireBlock | None]:
     return Call("eth_getBlockByHash", (_hex(block_hash), True), _BLOCK)
 
 
-def logs_in(span: Span, wanted: LogFilter) -> Call[list[WireLog]]:
+def logs_in(span: Span, wanted: LogFilter) -> Call[Sequence[WireLog]]:
     """The logs of a range of canonical blocks."""
     return _logs({"fromBlock": hex(span.first), "toBlock": hex(span.last)}, wanted)
 
 
-def logs_of(block_hash: bytes, wanted: LogFilter) -> Call[list[WireLog]]:
+def logs_of(block_hash: bytes, wanted: LogFilter) -> Call[Sequence[WireLog]]:
     """The logs of one block. Source: EIP-234."""
     return _logs({"blockHash": _hex(block_hash)}, wanted)
 
@@ -118,7 +128,7 @@ def _chunks(items: tuple[bytes, ...], most: int) -> list[tuple[bytes, ...]]:
     return [items[at : at + most] for at in range(0, len(items), most)]
 
 
-def _logs(blocks: dict[str, object], wanted: LogFilter) -> Call[list[WireLog]]:
+def _logs(blocks: dict[str, object], wanted: LogFilter) -> Call[Sequence[WireLog]]:
     if not wanted.addresses:
         raise ValueError("a filter without addresses would ask for every log of the chain")
     blocks["address"] = [_hex(address) for address in wanted.addresses]

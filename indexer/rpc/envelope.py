@@ -14,7 +14,6 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from msgspec.json import Decoder, Encoder
 
 from indexer.core.verdicts import Refusal
-from indexer.core.wire import WireHeader, WireLog
 from indexer.rpc.calls import Call
 from indexer.rpc.failures import Garbled
 
@@ -43,23 +42,9 @@ class _Answer(Struct):
     error: _Error | str | None = None
 
 
-class _RangeAnswer(Struct):
-    # The result in its final type at once: reading it as raw first would cost a sixth more time.
-    id: int | str | None = None
-    result: WireHeader | list[WireLog] | str | UnsetType | None = UNSET
-    error: _Error | str | None = None
-
-
-#: The calls of a question about a range, and what their results may be.
-_RANGE_RESULTS: dict[str, tuple[type, ...]] = {
-    "eth_chainId": (str,),
-    "eth_getBlockByNumber": (WireHeader, type(None)),
-    "eth_getLogs": (list,),
-}
 _ENCODER = Encoder()
 _ONE = Decoder(_Answer)
 _EITHER = Decoder(list[_Answer] | _Answer)
-_RANGE = Decoder(list[_RangeAnswer] | _RangeAnswer)
 #: Characters of an error's message that are looked at; a node may send millions.
 _LONGEST_MESSAGE = 2_000
 #: An error code as text; a longer one is none.
@@ -90,7 +75,7 @@ def decode(
         Garbled: some call has no answer or two, or a result has the wrong type.
     """
     try:
-        answered = (_RANGE if _is_range(calls) else _EITHER).decode(body)
+        answered = _EITHER.decode(body)
     except UNREADABLE as error:
         # The decoder's words may repeat the body, which may repeat the request.
         raise Garbled("not JSON-RPC" if _is_syntax(error) else "a field of the wrong type") from None
@@ -118,25 +103,20 @@ def _is_syntax(error: Exception) -> bool:
     return not isinstance(error, msgspec.ValidationError)
 
 
-def _is_range(calls: Sequence[Call[Any]]) -> bool:
-    methods = {call.method for call in calls}
-    return "eth_getLogs" in methods and methods <= _RANGE_RESULTS.keys()
-
-
-def _whole(answer: _Answer | _RangeAnswer, status: int | None, retry_after: float | None) -> Refusal:
+def _whole(answer: _Answer, status: int | None, retry_after: float | None) -> Refusal:
     if answer.error is None:
         raise Garbled("one answer to a batch")
     return _refusal(answer.error, status, retry_after, batch=True)
 
 
 def _in_order(
-    answered: Sequence[_Answer | _RangeAnswer],
+    answered: Sequence[_Answer],
     calls: Sequence[Call[Any]],
     first_id: int,
     status: int | None,
     retry_after: float | None,
 ) -> list[Any | Refusal]:
-    by_id: dict[int | str | None, _Answer | _RangeAnswer] = {answer.id: answer for answer in answered}
+    by_id: dict[int | str | None, _Answer] = {answer.id: answer for answer in answered}
     if len(calls) == 1 and len(answered) == 1 and answered[0].id is None and answered[0].error is not None:
         # A request that could not even be read is refused without an id.
         by_id = {first_id: answered[0]}
@@ -147,21 +127,15 @@ def _in_order(
     return [_result(by_id[first_id + at], call, status, retry_after) for at, call in enumerate(calls)]
 
 
-def _result(
-    answer: _Answer | _RangeAnswer, call: Call[Any], status: int | None, retry_after: float | None
-) -> Any | Refusal:
+def _result(answer: _Answer, call: Call[Any], status: int | None, retry_after: float | None) -> Any | Refusal:
     if answer.error is not None:
         return _refusal(answer.error, status, retry_after, batch=False)
     if isinstance(answer.result, UnsetType):
         raise Garbled("an answer with neither a result nor an error")
-    if isinstance(answer.result, Raw):
-        try:
-            return call.decoder.decode(answer.result)
-        except UNREADABLE:
-            raise Garbled(f"a result of {call.method} with a field of the wrong type") from None
-    if not isinstance(answer.result, _RANGE_RESULTS[call.method]):
-        raise Garbled(f"a result of {call.method} that is of the wrong type")
-    return answer.result
+    try:
+        return call.decoder.decode(answer.result)
+    except UNREADABLE:
+        raise Garbled(f"a result of {call.method} with a field of the wrong type") from None
 
 
 def _refusal(error: _Error | str, status: int | None, retry_after: float | None, *, batch: bool) -> Refusal:

@@ -126,7 +126,7 @@ async def _receipts(endpoint: Endpoint, head: Header) -> Finding:
 async def _logs(endpoint: Endpoint, head: Header, wanted: LogFilter) -> list[Finding]:
     """The largest range that is answered, and whether logs carry their block's time."""
     subject = f"{endpoint.name}: eth_getLogs"
-    seen: list[WireLog] = []
+    seen: Sequence[WireLog] = []
     largest = 0
     for blocks in PROBED_BLOCKS:
         span = Span(max(0, head.number - blocks + 1), head.number)
