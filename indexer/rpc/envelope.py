@@ -65,7 +65,7 @@ def joined(encoded: Sequence[bytes]) -> bytes:
 
 
 def decode(
-    body: bytes, calls: Sequence[Call[Any]], first_id: int, status: int | None, retry_after: float | None
+    body: bytes | bytearray, calls: Sequence[Call[Any]], first_id: int, status: int | None, retry_after: float | None
 ) -> list[Any | Refusal]:
     """What was answered to each call, in their order: its result or a refusal.
 
@@ -86,7 +86,7 @@ def decode(
     return _in_order(answered, calls, first_id, status, retry_after)
 
 
-def told_refusal(body: bytes, status: int, retry_after: float | None, *, batch: bool) -> Refusal:
+def told_refusal(body: bytes | bytearray, status: int, retry_after: float | None, *, batch: bool) -> Refusal:
     """The refusal in the answer with an error status, as far as it can be read."""
     try:
         answer = _ONE.decode(body)

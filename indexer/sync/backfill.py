@@ -212,6 +212,8 @@ class Backfill:
             self._size.answered(piece.span, len(logs.logs))
             with self._metrics.processing():
                 encoded = await asyncio.to_thread(self._decoder(piece.source_ids).encode, logs)
+                # The answer's text is several times as large as the rows: it need not wait for the commit.
+                del logs
                 with self._metrics.commit():
                     await self._writer.fill(
                         piece.span, sorted(piece.source_ids), encoded, rollbacks=rollbacks
