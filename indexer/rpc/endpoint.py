@@ -44,7 +44,7 @@ _NUMBERS = re.compile("0x[0-9a-fA-F]+|[0-9]+")
 #: How long an endpoint is believed to serve the same chain before it is asked again.
 IDENTITY_SECONDS = 60.0
 #: Failures of single calls in a batch that are worth asking again when others of it were answered.
-_PASSING = (RateLimited, Refused)
+_PASSING = (RateLimited, Refused, Garbled)
 
 
 class Endpoint:
@@ -211,18 +211,18 @@ class Endpoint:
     def _sort(self, asked: Sequence[int], replies: Sequence[Any], results: dict[int, Any]) -> list[int]:
         """Keep the results; which calls to ask again."""
         failed: list[int] = []
-        passing: IndexerError | None = None
+        passing: list[IndexerError] = []
         for at, reply in zip(asked, replies, strict=True):
             if not isinstance(reply, Failure | TooMuch):
                 results[at] = reply
             elif isinstance(reply, _PASSING):
                 failed.append(at)
-                passing = passing or reply
+                passing.append(reply)
             else:
                 raise reply
-        if passing is not None and len(failed) == len(asked):
-            raise passing
-        if isinstance(passing, RateLimited):
+        if passing and len(failed) == len(asked):
+            raise passing[0]
+        if any(isinstance(each, RateLimited) for each in passing):
             self._shrink(max(len(asked) - len(failed), LIMITED_BATCH_CALLS))
         return failed
 
@@ -265,16 +265,20 @@ class Endpoint:
             else:
                 replies = envelope.decode(answer.body, calls, first_id, answer.status, answer.retry_after)
         except Garbled as error:
-            raise Garbled(f"{self.name}, {calls[-1].method}: {error}") from error
+            raise self._unreadable(error, calls[-1].method) from error
         if isinstance(replies[0], Refusal) and replies[0].batch:
             narrowable = any(call.narrowable for call in calls)
             raise self._failure(replies[0], calls[-1].method, narrowable=narrowable)
-        return [
-            self._failure(reply, call.method, narrowable=call.narrowable)
-            if isinstance(reply, Refusal)
-            else reply
-            for call, reply in zip(calls, replies, strict=True)
-        ]
+        return [self._reply(reply, call) for call, reply in zip(calls, replies, strict=True)]
+
+    def _reply(self, reply: Any, call: Call[Any]) -> Any:
+        """The result of one call, or the failure that stands for it."""
+        if isinstance(reply, Refusal):
+            return self._failure(reply, call.method, narrowable=call.narrowable)
+        return self._unreadable(reply, call.method) if isinstance(reply, Garbled) else reply
+
+    def _unreadable(self, error: Garbled, method: str) -> Garbled:
+        return Garbled(f"{self.name}, {method}: {error}")
 
     @staticmethod
     def _from_status(answer: Answer, calls: Sequence[Call[Any]], first_id: int) -> list[Any]:

@@ -65,14 +65,18 @@ def joined(encoded: Sequence[bytes]) -> bytes:
 
 
 def decode(
-    body: bytes | bytearray, calls: Sequence[Call[Any]], first_id: int, status: int | None, retry_after: float | None
-) -> list[Any | Refusal]:
-    """What was answered to each call, in their order: its result or a refusal.
+    body: bytes | bytearray,
+    calls: Sequence[Call[Any]],
+    first_id: int,
+    status: int | None,
+    retry_after: float | None,
+) -> list[Any | Refusal | Garbled]:
+    """What was answered to each call, in their order: its result, a refusal, or that it cannot be read.
 
     Where a batch is refused as a whole, the refusal stands for each of its calls.
 
     Raises:
-        Garbled: some call has no answer or two, or a result has the wrong type.
+        Garbled: the answer is no JSON-RPC, or some call has no answer or two.
     """
     try:
         answered = _EITHER.decode(body)
@@ -115,7 +119,7 @@ def _in_order(
     first_id: int,
     status: int | None,
     retry_after: float | None,
-) -> list[Any | Refusal]:
+) -> list[Any | Refusal | Garbled]:
     by_id: dict[int | str | None, _Answer] = {answer.id: answer for answer in answered}
     if len(calls) == 1 and len(answered) == 1 and answered[0].id is None and answered[0].error is not None:
         # A request that could not even be read is refused without an id.
@@ -127,15 +131,17 @@ def _in_order(
     return [_result(by_id[first_id + at], call, status, retry_after) for at, call in enumerate(calls)]
 
 
-def _result(answer: _Answer, call: Call[Any], status: int | None, retry_after: float | None) -> Any | Refusal:
+def _result(
+    answer: _Answer, call: Call[Any], status: int | None, retry_after: float | None
+) -> Any | Refusal | Garbled:
     if answer.error is not None:
         return _refusal(answer.error, status, retry_after, batch=False)
     if isinstance(answer.result, UnsetType):
-        raise Garbled("an answer with neither a result nor an error")
+        return Garbled("an answer with neither a result nor an error")
     try:
         return call.decoder.decode(answer.result)
     except UNREADABLE:
-        raise Garbled(f"a result of {call.method} with a field of the wrong type") from None
+        return Garbled(f"a result of {call.method} with a field of the wrong type")
 
 
 def _refusal(error: _Error | str, status: int | None, retry_after: float | None, *, batch: bool) -> Refusal:

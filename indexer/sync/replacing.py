@@ -83,6 +83,9 @@ class Replacing:
         if forward and last > fork.number:
             headers = await node.headers(range(fork.number + 1, last + 1))
             canonical.require_linked(fork, headers)
+            if window.holds(headers[0].id):
+                # Taken out and put back, it would stand in the journal as a reorg that never was.
+                raise Inconsistent(f"block {headers[0].id} was not part of the node's chain, and is again")
             blocks = await self._reader.read(node, headers)
         with self._metrics.commit():
             removed = await self._writer.replace(window.cursor, fork, blocks)

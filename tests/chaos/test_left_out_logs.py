@@ -53,6 +53,7 @@ class Forgetting(Scene):
         super().__init__(node, honest_url, database_url, directory, random)
         self.left_out = LeftOut(node, ADDRESSES, in_receipts=True)
         self.forgetful_url = url
+        self.lied_about = node.lied_about
 
     def mine_honest(self) -> None:
         self.chain.mine(some_transactions(self.random, self.random.randrange(4), odd=0))
@@ -147,15 +148,15 @@ async def test_what_one_of_two_nodes_leaves_out_is_taken_from_the_other_without_
             world.run(chain={"rpc": [world.forgetful_url, world.rpc_url]}) as program,
         ):
             await world.caught_up()
-            forgotten: list[int] = []
-            while len(forgotten) < LEFT_OUT:
+            # Blocks that it leaves a log out of, and is asked for: on a busy machine some are read elsewhere at once.
+            while len(world.lied_about) < LEFT_OUT:
                 for _ in range(BURST):
-                    forgotten.append(world.mine_forgotten().number)
+                    world.mine_forgotten()
                     world.mine_honest()
                 await world.followed()
             thrown_away = "answer thrown away for another endpoint's"
             said = blamed(program, thrown_away)
-            assert sorted(said) == forgotten, "no more and no fewer blocks are blamed"
+            assert said.keys() == world.lied_about, "no more and no fewer blocks are blamed"
             lines = [record for record in program.journal if record["message"] == thrown_away]
             assert {(each["endpoint"], each["taken_from"]) for each in lines} == {("rpc-1", "rpc-2")}
             assert blamed(program, "following failed, trying again") == {}

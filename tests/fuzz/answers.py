@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import Raw
 from msgspec.json import decode as decode_json
 from msgspec.json import encode
 
@@ -23,7 +24,7 @@ from indexer.core.wire import WireLog, header_of, octets, quantity
 from indexer.rpc import calls
 from indexer.rpc.calls import Call
 from indexer.rpc.envelope import decode, told_refusal
-from indexer.rpc.failures import failure_of
+from indexer.rpc.failures import Garbled, failure_of
 from tests.fixtures.fakechain import FakeChain, FakeTransaction
 from tests.fixtures.fakelogs import LEDGER_ADDRESSES, TRANSFER_OF_TOKENS, emit
 from tests.fixtures.fakenode import FakeNode
@@ -184,6 +185,9 @@ class Target:
                     [told_refusal(body, choices.pick((200, 429, 500, 413)), None, batch=True)]
                 )
             results = decode(body, asked, FIRST_ID, choices.pick((200, 200, 429, 503, None)), None)
+            unreadable = [each for each in results if isinstance(each, Garbled)]
+            if unreadable:
+                raise unreadable[0]
             refusals = [each for each in results if isinstance(each, Refusal)]
             return self._refused(refusals) if refusals else check(results)
         except IndexerError as error:
@@ -277,8 +281,7 @@ class Target:
 def true_logs(node: FakeNode, block_hash: bytes, wanted: LogFilter) -> list[WireLog]:
     """What an honest node answers for a block's logs."""
     call = calls.logs_of(block_hash, wanted)
-    found: list[WireLog] = call.decoder.decode(encode(_honest(node, 1, call)["result"]))
-    return found
+    return list(call.decoder.decode(Raw(encode(_honest(node, 1, call)["result"]))))
 
 
 def _honest(node: FakeNode, number: int, call: Call[Any]) -> Json:

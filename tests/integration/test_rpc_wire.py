@@ -170,6 +170,19 @@ async def test_answers_that_change_places_with_their_ids_are_told_by_their_conte
         assert other.asked("eth_getBlockByNumber") == 1 + 10  # the genesis block, then all of them
 
 
+async def test_of_a_batch_only_what_cannot_be_read_is_asked_again() -> None:
+    def spoilt(answers: list[Json]) -> list[Json]:
+        return [answer | ({"result": 17} if at % 3 else {}) for at, answer in enumerate(answers)]
+
+    async with fault_node(story(10)) as node, open_node([address_of(node)]) as ours:
+        await ours.chain_id()
+        before = node.asked("eth_getBlockByNumber")
+        node.fault(Batch(spoilt))
+        assert [header.number for header in await ours.headers(range(1, 11))] == list(range(1, 11))
+        # Ten, then two thirds of what is left each time: six, four, two, one.
+        assert node.asked("eth_getBlockByNumber") - before == 10 + 6 + 4 + 2 + 1
+
+
 def ws_address_of(node: FaultNode) -> EndpointAddress:
     return EndpointAddress("rpc-1", node.ws_url)
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 from typing import Any
 
@@ -105,6 +105,41 @@ async def test_a_node_that_dies_while_the_new_branch_is_read_leaves_everything_a
         await world.expect_reorgs([5])
         world.node.before = lambda method, params: None
         await world.settle()
+
+
+async def test_a_branch_that_is_taken_back_while_it_is_read_leaves_no_trace(database_url: str) -> None:
+    async with World(database_url) as world:
+        await begun(world)
+        before, ours = await world.asked(EVERYTHING), list(world.chain.blocks)
+        for calls in range(100):
+            world.node.before = lambda method, params: None
+            world.chain.blocks = list(ours)
+            world.reorg(depth=5, length=6, seed=2, transactions=3)
+            world.node.before = _back_after(calls, world.chain, ours)
+            with suppress(Unavailable, Inconsistent):
+                await world.forced_step()
+            if await world.asked(REORGS):
+                break
+            assert await world.asked(EVERYTHING) == before, f"taken back after {calls} calls"
+        assert calls > 10
+        assert (
+            await world.asked("select count(*) from indexer.reorg where old_head_hash = new_head_hash") == 0
+        )
+        world.node.before = lambda method, params: None
+        await world.settle()
+
+
+def _back_after(calls: int, chain: FakeChain, ours: list[FakeBlock]) -> Callable[[str, list[Any]], None]:
+    """A node that has another branch for so many calls, and then our blocks again."""
+    answered = 0
+
+    def count(method: str, params: list[Any]) -> None:
+        nonlocal answered
+        answered += 1
+        if answered > calls:
+            chain.blocks = list(ours)
+
+    return count
 
 
 def _dead_after(calls: int) -> Callable[[str, list[Any]], None]:

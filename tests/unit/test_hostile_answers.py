@@ -21,8 +21,16 @@ ID = 5
 
 
 def answer(text: str) -> list[Any]:
-    """What one call gets of this body."""
-    return decode(text.encode(), [CALL], ID, 200, None)
+    """What one call gets of this body. Raises: Garbled, also where it stands for this call alone."""
+    return answer_bytes(text.encode())
+
+
+def answer_bytes(body: bytes) -> list[Any]:
+    replies = decode(body, [CALL], ID, 200, None)
+    for reply in replies:
+        if isinstance(reply, Garbled):
+            raise reply
+    return replies
 
 
 NOT_JSON_RPC = {
@@ -68,7 +76,14 @@ def test_what_is_no_answer_is_garbled(body: str) -> None:
 
 def test_bytes_that_are_no_text_are_garbled() -> None:
     with pytest.raises(Garbled):
-        decode(b'{"id":5,"result":"\xff\xfe"}', [CALL], ID, 200, None)
+        answer_bytes(b'{"id":5,"result":"\xff\xfe"}')
+
+
+def test_of_a_batch_only_the_call_whose_result_cannot_be_read_is_garbled() -> None:
+    body = b'[{"id":6,"result":7},{"id":5,"result":"0x1"},{"id":7}]'
+    first, *others = decode(body, [CALL] * 3, ID, 200, None)
+    assert first == "0x1"
+    assert all(isinstance(reply, Garbled) for reply in others)
 
 
 def test_fields_that_nobody_knows_change_nothing_and_the_last_of_two_keys_counts() -> None:
