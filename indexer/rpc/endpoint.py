@@ -43,6 +43,8 @@ _SHOWN = 200  # characters of each
 _NUMBERS = re.compile("0x[0-9a-fA-F]+|[0-9]+")
 #: How long an endpoint is believed to serve the same chain before it is asked again.
 IDENTITY_SECONDS = 60.0
+#: How long it is not asked again for a tag that it did not understand.
+TAG_SECONDS = 60.0
 #: Failures of single calls in a batch that are worth asking again when others of it were answered.
 _PASSING = (RateLimited, Refused, Garbled)
 
@@ -74,8 +76,9 @@ class Endpoint:
         self.filter_limit: int | None = None
         #: Whether it has eth_getBlockReceipts, as far as known.
         self.has_block_receipts = True
-        #: Whether it knows the tag `finalized`; None while that is not known.
-        self.has_finalized_tag: bool | None = None
+        #: Whether it has ever answered to the tag `finalized`.
+        self.knows_finalized_tag = False
+        self._without_tag_until = float("-inf")
         self._transport = transport
         self._observer = observer
         self._redact = redact
@@ -183,6 +186,18 @@ class Endpoint:
         """Remember that receipts come from it by transaction only."""
         self.has_block_receipts = False
         log.info("no eth_getBlockReceipts, receipts are read one by one", endpoint=self.name)
+
+    def lacks_finalized_tag(self) -> None:
+        """Remember for a while that it did not understand the tag `finalized`.
+
+        Not for good: where a tag is not known every node has words of its own, so it may have been another trouble.
+        """
+        self._without_tag_until = self._clock() + TAG_SECONDS
+
+    @property
+    def is_without_finalized_tag(self) -> bool:
+        """Whether it did not understand the tag `finalized` a short while ago."""
+        return self._clock() < self._without_tag_until
 
     def is_behind(self, number: int) -> bool:
         """Whether it is known not to have that block yet."""

@@ -54,23 +54,23 @@ async def read_finalized(endpoint: Endpoint) -> Header:
     """The newest finalized block.
 
     Raises:
-        Unsupported: the endpoint does not know the tag; this is remembered. One that has answered before
-            is not believed to have forgotten it: then its error is raised.
+        Unsupported: the endpoint does not know the tag; this is remembered for a while. One that has answered
+            before is not believed to have forgotten it: then its error is raised.
         Behind: it knows it, and has no such block yet.
         Inconsistent: it is above the endpoint's own newest block.
     """
-    if endpoint.has_finalized_tag is False:
+    if endpoint.is_without_finalized_tag:
         raise Unsupported(f"{endpoint.name}: the tag 'finalized' is not known")
     try:
         wire = await endpoint.ask(calls.header_at("finalized"))
     except (Unrecognised, Unsupported) as error:
-        if endpoint.has_finalized_tag:
+        if endpoint.knows_finalized_tag:
             raise
-        endpoint.has_finalized_tag = False
+        endpoint.lacks_finalized_tag()
         raise Unsupported(f"{endpoint.name}: the tag 'finalized' is not known") from error
     if wire is None:
         raise Behind(f"{endpoint.name}: no finalized block")
-    endpoint.has_finalized_tag = True
+    endpoint.knows_finalized_tag = True
     header = header_of(wire)
     if endpoint.health.head is None or header.number > endpoint.health.head:
         # The chain may just have grown; it is asked only where that would explain it.

@@ -13,7 +13,7 @@ import pytest
 from indexer.core.errors import Inconsistent, TooMuch, Unavailable
 from indexer.core.model import Span
 from indexer.core.source import LogFilter
-from indexer.rpc import pool
+from indexer.rpc import endpoint, pool
 from indexer.rpc.opening import open_node
 from indexer.rpc.transport import Timing
 from tests.fixtures.fakechain import FakeChain
@@ -305,6 +305,22 @@ async def test_the_finalized_tag_is_optional_but_never_forgotten() -> None:
             node.fault(NULL, when=lambda params: params[:1] == ["finalized"])
             with pytest.raises(Unavailable, match="there was one before"):
                 await ours.finalized()
+
+
+@pytest.mark.parametrize("a_while", [60.0, 0.0])
+async def test_a_tag_that_was_not_understood_once_is_asked_for_again_after_a_while(
+    a_while: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "TAG_SECONDS", a_while)
+    fake = story(9)
+    fake.chain.finalize(5)
+    async with fault_node(fake) as node, open_node([address_of(node)]) as ours:
+        # Words that nobody knows: the node may not know the tag, or be in any other trouble.
+        node.fault(Error(-32000, "the moon is full"), when=lambda params: params[:1] == ["finalized"])
+        assert await ours.finalized() is None
+        node.heal()
+        found = await ours.finalized()
+        assert (found.number if found else None) == (None if a_while else 5)
 
 
 async def test_headers_are_found_by_number_and_by_hash_or_not_at_all() -> None:
