@@ -41,10 +41,22 @@ class Inconsistent(IndexerError):
 class TooMuch(IndexerError):
     """The request asked for more than the endpoint gives in one answer."""
 
-    def __init__(self, message: str, *, blocks: int | None = None, addresses: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        blocks: int | None = None,
+        addresses: bool = False,
+        is_cap: bool = False,
+        logs: int | None = None,
+    ) -> None:
         super().__init__(message)
         #: How many blocks the endpoint says it would take, if it said so.
         self.blocks = blocks
+        #: Whether it takes no more blocks than that wherever they are, however few logs they have.
+        self.is_cap = is_cap
+        #: How many logs the endpoint says it gives in one answer, if it said so.
+        self.logs = logs
         #: True where fewer addresses or topics are wanted, not fewer blocks.
         self.addresses = addresses
 

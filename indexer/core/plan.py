@@ -89,6 +89,10 @@ def halves(piece: Piece) -> tuple[Piece, Piece]:
 FIRST_PATIENCE, LONGEST_PATIENCE = 16, 4_096
 #: An answer this many times smaller than wanted counts for as many good ones.
 SPARSE_WEIGHT = 8
+#: What part of the logs that an endpoint gives at most is aimed at: blocks are not alike.
+LOGS_AIM = 0.9
+#: The largest range that is answered is found as exactly as this part of it.
+PRECISION = 0.03
 
 
 @dataclass(slots=True)
@@ -96,15 +100,21 @@ class RangeSize:
     """How many blocks to ask for at once, learned from what came back.
 
     Grows by at most a factor of two while answers are small and shrinks in proportion when they are large.
-    A refusal leaves a ceiling: what the node named, else half. It may have been about this one dense range or
-    about the plan's limit, so more is tried again after a while: sooner where answers have become small, and
-    ever more rarely where it is refused again.
+    What a refusal teaches depends on what it said:
+
+    * so many blocks wherever they are: the endpoint keeps that in mind itself, and here the size is at most that;
+    * so many logs: from now on answers of fewer are aimed at, and the next ranges are shorter;
+    * anything else leaves a ceiling: the blocks that it named, else half. It may have been about this one dense
+      range or about the plan's limit, so more is tried again after a while: first half of the way to what was
+      refused, sooner where answers have become small, and ever more rarely where it is refused again.
     """
 
     blocks: int = FIRST_RANGE_BLOCKS
     most: int = 1_000_000_000
     target_logs: int = TARGET_LOGS
     ceiling: int | None = None
+    #: The shortest range that was refused without a number; a ceiling lies below it.
+    _too_long: int | None = None
     _patience: int = FIRST_PATIENCE
     _good_at_ceiling: int = 0
 
@@ -118,19 +128,37 @@ class RangeSize:
         if self.ceiling is not None and grown > self.ceiling:
             self._good_at_ceiling += SPARSE_WEIGHT if logs * SPARSE_WEIGHT < self.target_logs else 1
             if self._good_at_ceiling >= self._patience:
-                self.ceiling = min(self.ceiling * 2, self.most)
+                self.ceiling = min(self._dared(self.ceiling), self.most)
                 self._good_at_ceiling = 0
         self.blocks = max(1, min(round(grown), self.ceiling or self.most, self.most))
 
     def refused(self, span: Span, error: TooMuch) -> None:
         """Learn from a refusal; the next range is smaller than the refused one."""
         allowed = narrower(span, error)
+        self.blocks = max(1, min(self.blocks, allowed))
+        if error.is_cap:
+            return
+        if error.logs is not None:
+            self.target_logs = max(1, min(self.target_logs, int(error.logs * LOGS_AIM)))
+            return
         if self.ceiling is not None and len(span) <= self.ceiling:
             self._patience = min(self._patience * 2, LONGEST_PATIENCE)
+        if error.blocks is None:
+            self._too_long = min(len(span), self._too_long or len(span))
         # Ranges asked before an earlier refusal may still come back refused: the ceiling only goes down here.
         self.ceiling = min(allowed, self.ceiling or allowed)
         self._good_at_ceiling = 0
-        self.blocks = max(1, min(self.blocks, allowed))
+
+    def _dared(self, ceiling: int) -> int:
+        """What to try after many good answers at the ceiling."""
+        if self._too_long is None or self._too_long <= ceiling:
+            return ceiling * 2
+        if self._too_long - ceiling > max(1, PRECISION * ceiling):
+            return (ceiling + self._too_long) // 2
+        # As long as it gets, for now. Whether it is for good the words did not say.
+        self._too_long = None
+        self._patience = LONGEST_PATIENCE
+        return ceiling
 
 
 def narrower(span: Span, error: TooMuch) -> int:

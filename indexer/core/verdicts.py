@@ -54,6 +54,10 @@ class Judgement:
     limit: int | None = None
     #: Seconds to wait, if it said so.
     retry_after: float | None = None
+    #: Whether the limit holds for every range, whatever it holds; else it was about this one.
+    is_cap: bool = False
+    #: How many logs the endpoint gives in one answer, if it said so.
+    logs: int | None = None
 
 
 # Over quota or too fast. Looked for first: such a message may name limits of other things as well.
@@ -95,6 +99,7 @@ _UNSUPPORTED_CODES = frozenset({-32601, -32004})
 # No longer than makes sense: what a node says may be anything.
 _NUMBER = r"(\d[\d,]{0,14}(?:\.\d{1,3})?)\s*([km])?\b"
 _SUGGESTED = re.compile(r"\[\s*(0x[0-9a-f]{1,15})\s*,\s*(0x[0-9a-f]{1,15})\s*\]", re.IGNORECASE)
+_SUGGESTED_PLAIN = re.compile(r"\brange (\d{1,15})-(\d{1,15})\b", re.IGNORECASE)
 # In order of trust: the first that matches gives the number of blocks.
 _BLOCKS = tuple(
     re.compile(pattern, re.IGNORECASE)
@@ -104,6 +109,18 @@ _BLOCKS = tuple(
         r"max(?:imum)?\b[^\d\[]{0,40}?(?:\[[^\]]*\][^\d]{0,20})?" + _NUMBER,
         r"(?:range|blocks)\b[^\d]{0,30}(?:exceeds?|limit(?:ed)?(?: to| of)?|greater than|over|more than)\s*"
         + _NUMBER,
+    )
+)
+#: Such a message is about what the range holds, so its number of blocks suits this range alone.
+_CONTENTS = re.compile(r"\b(?:results?|logs?|events|bytes|size|response)\b", re.IGNORECASE)
+_LOGS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"(?:more than|over|exceeds?|(?:limit|cap|max(?:imum)?)(?: of)?) "
+        + _NUMBER
+        + r" (?:results|logs|events)\b",
+        r"\b(?:results|logs)\b[^\d\[]{0,40}\b(?:limit(?: of)?|max(?:imum)?|more than) " + _NUMBER,
+        r"\bmax(?:imum)? (?:results|logs) " + _NUMBER,
     )
 )
 _RESULTS = re.compile(r"(?:results|logs|bytes|response)\b", re.IGNORECASE)
@@ -136,7 +153,9 @@ def judge(refusal: Refusal) -> Judgement:
     if _AHEAD.search(message):
         return Judgement(Verdict.WAIT_FOR_HEAD)
     if _NARROW.search(message):
-        return Judgement(Verdict.NARROW, limit=_blocks(message))
+        blocks = _blocks(message)
+        is_cap = blocks is not None and not _CONTENTS.search(message)
+        return Judgement(Verdict.NARROW, limit=blocks, is_cap=is_cap, logs=_logs(message))
     return _without_text(refusal)
 
 
@@ -158,15 +177,24 @@ def _without_text(refusal: Refusal) -> Judgement:
 
 def _blocks(message: str) -> int | None:
     """How many blocks the message says would do."""
-    suggested = _SUGGESTED.search(message)
-    if suggested:
-        first, last = int(suggested[1], 16), int(suggested[2], 16)
-        return last - first + 1 if first <= last else None
+    for pattern, digits in ((_SUGGESTED, 16), (_SUGGESTED_PLAIN, 10)):
+        if suggested := pattern.search(message):
+            first, last = int(suggested[1], digits), int(suggested[2], digits)
+            return last - first + 1 if first <= last else None
     for pattern in _BLOCKS:
         found = pattern.search(message)
         if found and not _RESULTS.match(message, _next_word(message, found.end())):
             blocks = _scaled(found[1], found[2])
             return blocks if 0 < blocks <= _MOST_BLOCKS else None
+    return None
+
+
+def _logs(message: str) -> int | None:
+    """How many logs the message says an answer may have."""
+    for pattern in _LOGS:
+        found = pattern.search(message)
+        if found:
+            return _scaled(found[1], found[2]) or None
     return None
 
 

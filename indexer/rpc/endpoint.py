@@ -10,12 +10,14 @@ from typing import Any, TypeVar
 
 from indexer import journal
 from indexer.core.errors import IndexerError, TooMuch
+from indexer.core.model import Span
 from indexer.core.verdicts import Refusal
 from indexer.core.wire import quantity
 from indexer.rpc import envelope
 from indexer.rpc.address import EndpointAddress
 from indexer.rpc.batchsize import LIMITED_BATCH_CALLS, BatchSize
 from indexer.rpc.calls import Call
+from indexer.rpc.callwindow import Sent
 from indexer.rpc.failures import (
     UNHEALTHY,
     BatchRefused,
@@ -24,6 +26,7 @@ from indexer.rpc.failures import (
     Garbled,
     RateLimited,
     Refused,
+    TimedOut,
     TooLarge,
     Unrecognised,
     failure_of,
@@ -41,6 +44,10 @@ Result = TypeVar("Result")
 _SAMPLES = 20
 _SHOWN = 200  # characters of each
 _NUMBERS = re.compile("0x[0-9a-fA-F]+|[0-9]+")
+#: How long an endpoint is believed that it takes no longer ranges than it said: plans are changed, if rarely.
+RANGE_CAP_SECONDS = 3_600.0
+#: So few calls, those of a question about a range, stay together whatever the rate.
+TOGETHER_CALLS = 3
 #: How long an endpoint is believed to serve the same chain before it is asked again.
 IDENTITY_SECONDS = 60.0
 #: How long it is not asked again for a tag that it did not understand.
@@ -84,7 +91,9 @@ class Endpoint:
         self._redact = redact
         self._clock = clock
         self._batch = BatchSize(clock)
-        self._limiter = Limiter(address.requests_per_second)
+        self._limiter = Limiter(address.requests_per_second, clock)
+        self._most_blocks: int | None = None
+        self._most_blocks_at = 0.0
         self._next_id = 1
         self._samples: set[str] = set()
         self._told_state: tuple[bool, int | None] | None = None
@@ -117,7 +126,7 @@ class Endpoint:
         results: dict[int, Any] = {}
         waiting = list(range(len(calls)))
         while waiting:
-            asked = waiting[: self.batch_calls()]
+            asked = waiting[: self._calls_at_once()]
             try:
                 replies = await self._send([calls[at] for at in asked])
             except BatchRefused as refused:
@@ -128,8 +137,21 @@ class Endpoint:
         return [results[at] for at in range(len(calls))]
 
     def batch_calls(self) -> int:
-        """How many calls it takes in one request, as far as known."""
-        return self._batch.calls()
+        """How many calls to put into one request where there are many: what it takes, spread over each second."""
+        spread = self._limiter.batch_calls()
+        return self._batch.calls() if spread is None else min(self._batch.calls(), spread)
+
+    def most_blocks(self) -> int | None:
+        """The longest range of logs that it takes by its own word; None where it has not said."""
+        if self._most_blocks is not None and self._clock() - self._most_blocks_at > RANGE_CAP_SECONDS:
+            self._most_blocks = None
+        return self._most_blocks
+
+    def refused_range(self, span: Span, error: TooMuch) -> None:
+        """Remember what a refusal says about ranges in general, if it does."""
+        if error.is_cap and error.blocks is not None and 0 < error.blocks < len(span):
+            self._most_blocks, self._most_blocks_at = error.blocks, self._clock()
+            log.info("no longer ranges from now on", endpoint=self.name, blocks=error.blocks)
 
     def is_verified(self) -> bool:
         """Whether its identity was found to be right, and not too long ago."""
@@ -219,6 +241,10 @@ class Endpoint:
             self._samples.add(sample)
             log.warning("unexplained answer", endpoint=self.name, method=method, code=code, text=text)
 
+    def _calls_at_once(self) -> int:
+        most = self._limiter.most_at_once()
+        return self._batch.calls() if most is None else min(self._batch.calls(), max(most, TOGETHER_CALLS))
+
     def _shrink(self, calls: int) -> None:
         if self._batch.shrink(calls):
             log.info("smaller batches from now on", endpoint=self.name, calls=self._batch.calls())
@@ -247,7 +273,7 @@ class Endpoint:
         Raises:
             Failure, TooMuch: of the request as a whole.
         """
-        await self._limiter.take(len(calls))
+        sent = await self._limiter.take(len(calls))
         first_id = self._next_id
         self._next_id += len(calls)
         encoded = envelope.encode(calls, first_id)
@@ -262,12 +288,23 @@ class Endpoint:
         except TooLarge as error:
             failure = TooMuch(str(error)) if any(call.narrowable for call in calls) else error
             self._observe(calls, [failure] * len(calls), encoded, begun, received)
+            self._pace(sent, [failure] * len(calls))
             raise failure from error
         except (Failure, TooMuch) as error:
             self._observe(calls, [error] * len(calls), encoded, begun, received)
+            self._pace(sent, [error] * len(calls))
             raise
         self._observe(calls, replies, encoded, begun, received)
+        self._pace(sent, replies)
         return replies
+
+    def _pace(self, sent: Sent, replies: Sequence[Any]) -> None:
+        """Learn how many calls a second it takes."""
+        limited = sum(isinstance(reply, RateLimited) for reply in replies)
+        answered = not isinstance(replies[0], Disconnected | TimedOut)
+        if self._limiter.ended(sent, limited=limited, answered=answered):
+            per_second = round(self._limiter.per_second or 0.0, 1)
+            log.info("fewer calls a second from now on", endpoint=self.name, per_second=per_second)
 
     async def _read(self, answer: Answer, calls: Sequence[Call[Any]], first_id: int) -> list[Any]:
         try:

@@ -127,7 +127,7 @@ def failure_of(
     text = _told(refusal, endpoint, method, redact)
     verdict = judgement.verdict
     if verdict is Verdict.NARROW and narrowable:
-        return TooMuch(text, blocks=judgement.limit)
+        return TooMuch(text, blocks=judgement.limit, is_cap=judgement.is_cap, logs=judgement.logs)
     if verdict is Verdict.FEWER_ADDRESSES and narrowable:
         return TooManyAddresses(text, judgement.limit)
     if verdict is Verdict.FEWER_CALLS and refusal.batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -12,13 +12,8 @@ from indexer.core.errors import Inconsistent
 from indexer.core.logs import RangeLogs
 from indexer.core.model import Header, Span
 from indexer.core.source import LogFilter
-from indexer.core.wire import WireHeader
-from indexer.rpc.blocks import Checks
 from indexer.rpc.endpoint import Endpoint
-from indexer.rpc.failures import Behind
-from indexer.rpc.headers import ask_headers, numbered
 from indexer.rpc.observer import Disagreement
-from indexer.rpc.proving import require_headers_proved
 from indexer.rpc.ranges import read_untimed_logs, require_order_of_times
 
 
@@ -34,23 +29,24 @@ class HeadedRange:
     doubtful: list[Header]
 
 
-async def read_headed_range(endpoint: Endpoint, span: Span, wanted: LogFilter, checks: Checks) -> HeadedRange:
-    """The filter's logs in the span, after every header was proved, linked, and compared with them.
+async def read_headed_range(
+    endpoint: Endpoint,
+    span: Span,
+    wanted: LogFilter,
+    headers_of: Callable[[Sequence[int]], Awaitable[list[Header]]],
+) -> HeadedRange:
+    """The filter's logs in the span, after every header was linked and compared with them.
+
+    Args:
+        headers_of: reads headers, from any endpoint, and proves them where that is wanted.
 
     Raises: as `read_range_logs`, and
-        Inconsistent: a header is not what its hash commits to, or the headers do not link, or the logs are not
-            of these blocks, or a bloom filter excludes one of them.
+        Inconsistent: the headers do not link, or the logs are not of these blocks, or a bloom filter excludes
+            one of them.
     """
     last, logs = await read_untimed_logs(endpoint, span, wanted)
-    numbers = range(span.first, span.last + 1)
-    wires: list[WireHeader] = []
-    for number, wire in zip(numbers, await ask_headers(endpoint, numbers), strict=True):
-        if wire is None:
-            raise Behind(f"{endpoint.name}: block {number} is not there yet")
-        wires.append(wire)
-    if checks.prove:
-        await require_headers_proved(endpoint, wires)
-    headers = await asyncio.to_thread(_linked, endpoint, numbers, wires)
+    headers = await headers_of(range(span.first, span.last + 1))
+    _require_links(endpoint, headers)
     if headers[-1].id != last.id:
         raise Inconsistent(f"{endpoint.name}: block {last.id} became {headers[-1].id} meanwhile")
     logs = logs.with_headers(headers)
@@ -63,9 +59,7 @@ async def read_headed_range(endpoint: Endpoint, span: Span, wanted: LogFilter, c
     return HeadedRange(logs, headers, endpoint, doubtful)
 
 
-def _linked(endpoint: Endpoint, numbers: Sequence[int], wires: Sequence[WireHeader]) -> list[Header]:
-    headers = [numbered(endpoint, wire, number) for number, wire in zip(numbers, wires, strict=True)]
+def _require_links(endpoint: Endpoint, headers: Sequence[Header]) -> None:
     for parent, header in pairwise(headers):
         if not header.follows(parent.id):
             raise Inconsistent(f"{endpoint.name}: block {header.id} is not a child of {parent.id}")
-    return headers

@@ -21,19 +21,29 @@ async def read_headers(endpoint: Endpoint, numbers: Sequence[int]) -> list[Heade
         Inconsistent: an answer is another block than was asked for.
     """
 
-    wires = await ask_headers(endpoint, numbers)
-    return [numbered(endpoint, wire, number) for wire, number in zip(wires, numbers, strict=True)]
+    return [header for _, _, header in await read_whole_headers(endpoint, numbers)]
 
 
-async def ask_headers(endpoint: Endpoint, numbers: Sequence[int]) -> list[WireHeader | None]:
-    """What the endpoint answers for these heights, in their order; None for a block that it does not have."""
+async def read_whole_headers(
+    endpoint: Endpoint, numbers: Sequence[int]
+) -> list[tuple[Endpoint, WireHeader, Header]]:
+    """The headers of these heights, in their order, with all their fields and who told them.
+
+    Raises: as `read_headers`.
+    """
 
     async def read(some: Sequence[int]) -> list[WireHeader | None]:
         return await endpoint.ask_all([calls.header_at(number) for number in some])
 
     size = endpoint.batch_calls()
     chunks = [numbers[at : at + size] for at in range(0, len(numbers), size)]
-    return [wire for some in await fetch_all(read, chunks, AT_ONCE) for wire in some]
+    wires = [wire for some in await fetch_all(read, chunks, AT_ONCE) for wire in some]
+    found: list[tuple[Endpoint, WireHeader, Header]] = []
+    for number, wire in zip(numbers, wires, strict=True):
+        header = numbered(endpoint, wire, number)
+        assert wire is not None
+        found.append((endpoint, wire, header))
+    return found
 
 
 async def read_latest(endpoint: Endpoint) -> Header:

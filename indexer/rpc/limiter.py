@@ -1,4 +1,4 @@
-"""Keep to a number of requests per second."""
+"""Keep to a number of calls per second, configured or learned."""
 
 from __future__ import annotations
 
@@ -6,28 +6,66 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from indexer.rpc.callrate import CallRate
+from indexer.rpc.callwindow import CallWindow, Sent, window_calls
+
+#: So many requests a second carry the calls of a slow endpoint: fewer make bursts, more are work for nothing.
+_REQUESTS_PER_SECOND = 4
+#: Of the calls that are allowed, at most this part is lost because batches do not fill a second evenly.
+_LOST = 0.02
+
 
 class Limiter:
-    """Lets calls through at a steady rate, with at most one second's worth at once."""
+    """Lets calls through, in the order in which they came, as fast as the endpoint takes them."""
 
     def __init__(self, per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._per_second = per_second
+        self._rate = CallRate(per_second)
+        self._window = CallWindow()
         self._clock = clock
-        #: When everything let through so far is paid for.
-        self._paid_at = float("-inf")
+        self._turn = asyncio.Lock()
 
-    def reserve(self, calls: int) -> float:
-        """Take places for some calls; the seconds to wait before they may be sent."""
-        if self._per_second is None:
-            return 0.0
+    @property
+    def per_second(self) -> float | None:
+        """Calls a second that are let through; None: all."""
+        return self._rate.per_second
+
+    async def take(self, calls: int) -> Sent:
+        """Return when that many calls may be sent, which has to be at once; see `ended`."""
+        if self._rate.per_second is None:
+            return Sent(self._clock(), calls)
+        async with self._turn:
+            while True:
+                now = self._clock()
+                wait = self._window.wait(calls, self._rate.per_second, now)
+                if not wait:
+                    return self._window.send(calls, self._rate.per_second, now)
+                self._rate.pressed(now)
+                await asyncio.sleep(wait)
+
+    def ended(self, sent: Sent, *, limited: int, answered: bool) -> bool:
+        """Learn from how a request ended; whether calls are slower from now on.
+
+        Args:
+            limited: how many of its calls were refused as too many.
+            answered: whether an answer came at all.
+        """
         now = self._clock()
-        wait = max(0.0, self._paid_at - now)
-        # Up to one second ahead of the clock is the burst that is allowed.
-        self._paid_at = max(self._paid_at, now - 1.0) + calls / self._per_second
-        return max(0.0, wait)
+        if answered:
+            self._window.answered(sent, now)
+            self._rate.taken(sent.calls - limited, now)
+        return limited > 0 and self._rate.limited(sent.at, now)
 
-    async def take(self, calls: int) -> None:
-        """Return when that many calls may be sent."""
-        wait = self.reserve(calls)
-        if wait:
-            await asyncio.sleep(wait)
+    def most_at_once(self) -> int | None:
+        """Calls that may ever be sent together; None: any number."""
+        return None if self._rate.per_second is None else window_calls(self._rate.per_second)
+
+    def batch_calls(self) -> int | None:
+        """Calls to put into one request where there are many; None: any number.
+
+        A few requests a second, whose calls together are a second's worth, or nearly so.
+        """
+        most = self.most_at_once()
+        if most is None:
+            return None
+        largest = max(1, most // _REQUESTS_PER_SECOND)
+        return next(size for size in range(largest, 0, -1) if most % size <= _LOST * most)

@@ -11,18 +11,19 @@ from indexer.core.logs import RangeLogs
 from indexer.core.model import BlockId, Header, Span, Transaction
 from indexer.core.proof import ProofLevel
 from indexer.core.source import LogFilter
-from indexer.core.wire import header_of
+from indexer.core.wire import WireHeader, header_of
 from indexer.rpc import calls
-from indexer.rpc.batchsize import BATCH_CALLS
 from indexer.rpc.blocks import NO_LOGS, Checks, Reading, read_block, read_transactions
 from indexer.rpc.concurrent import AT_ONCE, fetch_all
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Unsupported
 from indexer.rpc.headedranges import HeadedRange, read_headed_range
-from indexer.rpc.headers import read_finalized, read_headers
+from indexer.rpc.headers import read_finalized, read_headers, read_whole_headers
 from indexer.rpc.heads import Heads
 from indexer.rpc.observer import RpcObserver
+from indexer.rpc.patience import Patience
 from indexer.rpc.pool import Pool
+from indexer.rpc.proving import require_all_proved
 from indexer.rpc.ranges import read_range_logs
 from indexer.rpc.receipts import BlockWithReceipts, logs_of_blocks, read_receipts
 from indexer.rpc.rechecks import Asked, Rechecks
@@ -145,9 +146,7 @@ class Node:
         Raises:
             Inconsistent: a block is missing, or an answer is another block.
         """
-        chunks = [numbers[at : at + BATCH_CALLS] for at in range(0, len(numbers), BATCH_CALLS)]
-        found = await fetch_all(self._headers, chunks, AT_ONCE)
-        return [header for some in found for header in some]
+        return [header for _, _, header in await self._headers(numbers)]
 
     async def block(
         self,
@@ -194,18 +193,32 @@ class Node:
         """
         if proof == "receipts":
             return logs_of_blocks(span, filter, await self.range_receipts(span))
+        patience = Patience()
+
+        # A range may have more headers than are read in the time of one question.
+        async def headers_of(numbers: Sequence[int]) -> list[Header]:
+            with patience.elsewhere():
+                found = await self._headers(numbers)
+            if proof == "bloom" and self._checks.prove:
+                await require_all_proved((endpoint, wire) for endpoint, wire, _ in found)
+            return [header for _, _, header in found]
+
         if proof == "bloom":
 
             async def with_headers(endpoint: Endpoint) -> HeadedRange:
-                return await read_headed_range(endpoint, span, filter, self._checks)
+                return await read_headed_range(endpoint, span, filter, headers_of)
 
-            headed = await self._pool.run(with_headers, block=span.last)
+            headed = await self._pool.run(with_headers, block=span.last, patience=patience)
             return await self._rechecks.settled_range(headed, filter)
 
         async def in_range(endpoint: Endpoint) -> RangeLogs:
-            return await read_range_logs(endpoint, span, filter)
+            return await read_range_logs(endpoint, span, filter, headers_of)
 
-        return await self._pool.run(in_range, block=span.last)
+        return await self._pool.run(in_range, block=span.last, patience=patience)
+
+    def most_blocks(self) -> int | None:
+        """The longest range of logs that the node takes by its own word; None where it has not said."""
+        return self._pool.most_blocks()
 
     async def range_transactions(
         self, span: Span, watched: frozenset[bytes], *, prove: bool = False
@@ -262,15 +275,25 @@ class Node:
             self._pool, self._timing, poll_seconds=poll_seconds, stall_seconds=stall_seconds, told=told
         )
 
-    async def _headers(self, numbers: Sequence[int]) -> list[Header]:
-        async def at_numbers(endpoint: Endpoint) -> list[Header]:
-            return await read_headers(endpoint, numbers)
+    async def _headers(self, numbers: Sequence[int]) -> list[tuple[Endpoint, WireHeader, Header]]:
+        """Headers in their order and who told them, some in each question, so that a failure costs those few.
 
-        try:
-            return await self._pool.run(at_numbers, block=max(numbers))
-        except Behind as error:
-            span = f"{min(numbers)}..{max(numbers)}"
-            raise Inconsistent(f"not all of the blocks {span} are there: {error}") from error
+        Raises:
+            Inconsistent: a block is missing, or an answer is another block.
+        """
+
+        async def some_of(some: Sequence[int]) -> list[tuple[Endpoint, WireHeader, Header]]:
+            try:
+                return await self._pool.run(
+                    lambda endpoint: read_whole_headers(endpoint, some), block=max(some)
+                )
+            except Behind as error:
+                span = f"{min(some)}..{max(some)}"
+                raise Inconsistent(f"not all of the blocks {span} are there: {error}") from error
+
+        size = self._pool.batch_calls()
+        chunks = [numbers[at : at + size] for at in range(0, len(numbers), size)]
+        return [each for some in await fetch_all(some_of, chunks, AT_ONCE) for each in some]
 
 
 def _requests(span: Span) -> list[Span]:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from indexer import journal
 from indexer.core.errors import Inconsistent, IndexerError, Unavailable, WrongChain
@@ -22,6 +22,7 @@ from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Garbled, RateLimited, Refused, Unsupported
 from indexer.rpc.headers import read_latest
 from indexer.rpc.observer import Disagreement, Outcome, RpcObserver
+from indexer.rpc.patience import Patience
 
 log = journal.get(__name__)
 Result = TypeVar("Result")
@@ -112,12 +113,20 @@ class Pool:
         return await self.run(verified)
 
     async def run(
-        self, question: Callable[[Endpoint], Awaitable[Result]], *, block: int | None = None
+        self,
+        question: Callable[[Endpoint], Awaitable[Result]],
+        *,
+        block: int | None = None,
+        patience: Patience | None = None,
     ) -> Result:
         """The answer of the first endpoint that has one.
 
         Another endpoint is asked at once, the same one after a pause, all within a total time. What the
         endpoint found too much is not asked again; what contradicted itself is asked of every other endpoint.
+
+        Args:
+            block: the block that an endpoint must have to be asked.
+            patience: takes out of the total time what the question spends on questions of its own.
 
         Raises:
             Unavailable: nobody answered in time; `Behind`: nobody has the block, `Unsupported`: the method.
@@ -125,13 +134,14 @@ class Pool:
             WrongChain: every endpoint serves another chain.
         """
         tour = _Tour(block)
+        patience = patience or Patience()
         attempts = AsyncRetrying(
             retry=retry_if_exception(lambda error: self._ask_again(tour, error)),
             wait=lambda state: self._pause(tour, state),
-            stop=stop_before_delay(self._total),
+            stop=patience.is_over,
             reraise=True,
         )
-        limit = asyncio.timeout(self._total)
+        limit = patience.begin(self._total)
         try:
             async with limit:
                 return await attempts(self._attempt, question, tour)
@@ -265,6 +275,15 @@ class Pool:
         # An open circuit is tried before its time only where there is nobody else. Python's sort is stable:
         # among equals the order of the configuration holds.
         return min(awake, key=lambda each: (each.wait_seconds(), self._lag(each) > LAG_BLOCKS))
+
+    def batch_calls(self) -> int:
+        """Calls to ask for in one question where there are many: no more than any endpoint likes."""
+        return min(each.batch_calls() for each in self._usable() or self.endpoints)
+
+    def most_blocks(self) -> int | None:
+        """The longest range of logs that the endpoint takes which would be asked now; None where it has not said."""
+        awake = [each for each in self._usable() if not each.wait_seconds()] or self._usable()
+        return awake[0].most_blocks() if awake else None
 
     def _usable(self) -> list[Endpoint]:
         usable = [each for each in self.endpoints if each.banned is None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from indexer.core.errors import Inconsistent
 from indexer.core.headerhash import unknown_fields
@@ -38,6 +38,15 @@ async def require_proved(
     if proof.verdict is Verdict.WRONG:
         raise _wrong(endpoint, proof)
     return proof.proved
+
+
+async def require_all_proved(headers: Iterable[tuple[Endpoint, WireHeader]]) -> None:
+    """As `require_headers_proved`, for headers of several endpoints."""
+    told: dict[Endpoint, list[WireHeader]] = {}
+    for endpoint, header in headers:
+        told.setdefault(endpoint, []).append(header)
+    for endpoint, some in told.items():
+        await require_headers_proved(endpoint, some)
 
 
 async def require_headers_proved(endpoint: Endpoint, headers: Sequence[WireHeader]) -> None:

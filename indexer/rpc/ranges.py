@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from indexer.core.errors import Inconsistent, IndexerError, TooMuch
 from indexer.core.logs import RangeLogs, check_range_logs
@@ -13,7 +13,7 @@ from indexer.core.wire import WireHeader, WireLog
 from indexer.rpc import calls
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Refused, TimedOut, TooManyAddresses, Unrecognised
-from indexer.rpc.headers import numbered, read_headers
+from indexer.rpc.headers import numbered
 from indexer.rpc.health import FAILURES_TO_OPEN
 
 #: More logs than this are checked in a thread, so that others are not held up.
@@ -22,8 +22,16 @@ _MANY_LOGS = 2_000
 _SMALLEST_CAP = 1_000
 
 
-async def read_range_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -> RangeLogs:
+async def read_range_logs(
+    endpoint: Endpoint,
+    span: Span,
+    wanted: LogFilter,
+    headers: Callable[[Sequence[int]], Awaitable[list[Header]]],
+) -> RangeLogs:
     """The filter's logs in canonical blocks of the span, with the time of each block that has one.
+
+    Args:
+        headers: reads the headers of blocks whose times did not come with the logs, from any endpoint.
 
     Raises:
         TooMuch: fewer blocks are wanted, or could tell us more.
@@ -32,7 +40,7 @@ async def read_range_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -> 
     """
     header, logs = await read_untimed_logs(endpoint, span, wanted)
     if untimed := logs.untimed:
-        logs = logs.with_headers(await read_headers(endpoint, untimed))
+        logs = logs.with_headers(await headers(untimed))
     require_order_of_times(endpoint, logs, header)
     return logs
 
@@ -42,9 +50,17 @@ async def read_untimed_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -
 
     Raises: as `read_range_logs`.
     """
+    most = endpoint.most_blocks()
+    if most is not None and len(span) > most:
+        # What it said before it would only say again.
+        raise TooMuch(
+            f"blocks {span}: {endpoint.name} takes ranges of {most} at most", blocks=most, is_cap=True
+        )
     try:
         header, found = await _ask(endpoint, span, wanted)
     except IndexerError as error:
+        if isinstance(error, TooMuch):
+            endpoint.refused_range(span, error)
         about_span = narrowed(error, endpoint, span)
         if about_span is None:
             raise
@@ -79,7 +95,8 @@ def narrowed(error: IndexerError, endpoint: Endpoint, span: Span) -> IndexerErro
         if single:
             return Refused(f"block {span.first} alone is too much: {error}")
         blocks = error.blocks if error.blocks is not None and 0 < error.blocks < len(span) else None
-        return TooMuch(f"blocks {span}: {error}", blocks=blocks)
+        is_cap = error.is_cap and blocks is not None
+        return TooMuch(f"blocks {span}: {error}", blocks=blocks, is_cap=is_cap, logs=error.logs)
     slow = isinstance(error, TimedOut) and endpoint.health.failures < FAILURES_TO_OPEN
     if not single and (slow or isinstance(error, Unrecognised)):
         return TooMuch(f"blocks {span}: {error}")

@@ -148,7 +148,7 @@ class Audit:
     def _at_most(self) -> int:
         if self._truth.receipts:
             return min(RECEIPT_RANGE_BLOCKS, self._size.blocks)
-        return self._size.blocks
+        return min(self._size.blocks, self._truth.most_blocks() or self._size.blocks)
 
     async def _audit(self, piece: Piece, worklist: Worklist) -> None:
         """Compare one piece; what the node finds too much goes back onto the list."""

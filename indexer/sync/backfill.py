@@ -194,7 +194,7 @@ class Backfill:
     def _at_most(self, fill: Callable[[Piece], Awaitable[int | None]]) -> int:
         if fill == self._fill_transactions:
             return self._transaction_size.blocks
-        return self._size.blocks
+        return min(self._size.blocks, self._node.most_blocks() or self._size.blocks)
 
     async def _fill_events(self, piece: Piece) -> int | None:
         """Write the events of a piece; None when the node wants it smaller."""

@@ -53,6 +53,10 @@ class TruthReader:
         self._node = node
         self.receipts = receipts
 
+    def most_blocks(self) -> int | None:
+        """The longest range that the node takes by its own word; None where it has not said."""
+        return self._node.most_blocks()
+
     async def read(self, span: Span, asked: Asked) -> Truth:
         """What the node says about the blocks.
 
