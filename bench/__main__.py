@@ -1,4 +1,5 @@
-"""`python -m bench backfill`: the whole program; `stages`: its steps; `bloom`, `proof`: what proofs cost."""
+"""`python -m bench backfill`: the whole program; `stages`: its steps; `bloom`, `proof`: what proofs cost;
+`remote`, `sparse`: how well a node's limits are used; `naive`: against a plain loop."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import argparse
 import asyncio
 import contextlib
 import signal
+
+from bench.remotecommands import add_remote, run_remote
 
 
 async def _serve(logs: int, *, sparse: bool) -> None:
@@ -42,6 +45,7 @@ def main() -> None:
     proof.add_argument("--receipts", type=int, default=200)
     proof.add_argument("--runs", type=int, default=50)
     proof.add_argument("--json", action="store_true")
+    add_remote(commands)
     node = commands.add_parser("node", help="only the node that answers from memory")
     node.add_argument("--logs", type=int, default=1_000_000)
     node.add_argument(
@@ -65,6 +69,8 @@ def main() -> None:
         from bench.proof import report as report_proof
 
         report_proof(options.receipts, options.runs, as_json=options.json)
+    elif options.command in {"remote", "sparse", "naive"}:
+        run_remote(options)
     else:
         asyncio.run(_serve(options.logs, sparse=options.sparse))
 

@@ -7,7 +7,7 @@ from collections import deque
 #: Of what was refused, this is kept to next; and never more than that part until much later.
 BACK_OFF, CEILING = 0.85, 0.95
 #: Growth in a second: until a rate was refused that was tried on purpose, and thereafter.
-FIRST_GROWTH, GROWTH = 1.2, 1.05
+FIRST_GROWTH, GROWTH = 1.5, 1.05
 #: The least that is concluded from refusals.
 LEAST_PER_SECOND = 5.0
 #: How long the ceiling is believed, at first and at most; doubled each time that it was right.

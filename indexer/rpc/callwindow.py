@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -84,5 +85,5 @@ class CallWindow:
 
 
 def window_calls(per_second: float) -> int:
-    """How many calls a window has, which is a second long, or as long as one call takes."""
-    return max(1, int(per_second))
+    """How many calls a window has: a second's, rounded up; it is as much longer than a second as that takes."""
+    return math.ceil(per_second)

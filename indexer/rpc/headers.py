@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from indexer.core.errors import Inconsistent
 from indexer.core.model import Header
@@ -13,6 +14,15 @@ from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Unrecognised, Unsupported
 
 
+@dataclass(frozen=True, slots=True)
+class ToldHeader:
+    """A header with all that was said of it, and by whom."""
+
+    endpoint: Endpoint
+    wire: WireHeader
+    header: Header
+
+
 async def read_headers(endpoint: Endpoint, numbers: Sequence[int]) -> list[Header]:
     """The headers of these heights, in their order.
 
@@ -21,29 +31,26 @@ async def read_headers(endpoint: Endpoint, numbers: Sequence[int]) -> list[Heade
         Inconsistent: an answer is another block than was asked for.
     """
 
-    return [header for _, _, header in await read_whole_headers(endpoint, numbers)]
+    told: dict[int, ToldHeader] = {}
+    await tell_headers(endpoint, numbers, told)
+    return [told[number].header for number in numbers]
 
 
-async def read_whole_headers(
-    endpoint: Endpoint, numbers: Sequence[int]
-) -> list[tuple[Endpoint, WireHeader, Header]]:
-    """The headers of these heights, in their order, with all their fields and who told them.
+async def tell_headers(endpoint: Endpoint, numbers: Sequence[int], told: dict[int, ToldHeader]) -> None:
+    """Add the headers of these heights to those that were told already, which are not asked again.
 
-    Raises: as `read_headers`.
+    Raises: as `read_headers`; what was told until then was added.
     """
 
-    async def read(some: Sequence[int]) -> list[WireHeader | None]:
-        return await endpoint.ask_all([calls.header_at(number) for number in some])
+    async def read(some: Sequence[int]) -> None:
+        wires = await endpoint.ask_all([calls.header_at(number) for number in some])
+        for number, wire in zip(some, wires, strict=True):
+            told[number] = ToldHeader(endpoint, wire, numbered(endpoint, wire, number))
 
     size = endpoint.batch_calls()
-    chunks = [numbers[at : at + size] for at in range(0, len(numbers), size)]
-    wires = [wire for some in await fetch_all(read, chunks, AT_ONCE) for wire in some]
-    found: list[tuple[Endpoint, WireHeader, Header]] = []
-    for number, wire in zip(numbers, wires, strict=True):
-        header = numbered(endpoint, wire, number)
-        assert wire is not None
-        found.append((endpoint, wire, header))
-    return found
+    missing = [number for number in numbers if number not in told]
+    chunks = [missing[at : at + size] for at in range(0, len(missing), size)]
+    await fetch_all(read, chunks, AT_ONCE)
 
 
 async def read_latest(endpoint: Endpoint) -> Header:

@@ -11,14 +11,14 @@ from indexer.core.logs import RangeLogs
 from indexer.core.model import BlockId, Header, Span, Transaction
 from indexer.core.proof import ProofLevel
 from indexer.core.source import LogFilter
-from indexer.core.wire import WireHeader, header_of
+from indexer.core.wire import header_of
 from indexer.rpc import calls
 from indexer.rpc.blocks import NO_LOGS, Checks, Reading, read_block, read_transactions
 from indexer.rpc.concurrent import AT_ONCE, fetch_all
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Unsupported
 from indexer.rpc.headedranges import HeadedRange, read_headed_range
-from indexer.rpc.headers import read_finalized, read_headers, read_whole_headers
+from indexer.rpc.headers import ToldHeader, read_finalized, read_headers, tell_headers
 from indexer.rpc.heads import Heads
 from indexer.rpc.observer import RpcObserver
 from indexer.rpc.patience import Patience
@@ -146,7 +146,7 @@ class Node:
         Raises:
             Inconsistent: a block is missing, or an answer is another block.
         """
-        return [header for _, _, header in await self._headers(numbers)]
+        return [each.header for each in await self._headers(numbers)]
 
     async def block(
         self,
@@ -200,8 +200,8 @@ class Node:
             with patience.elsewhere():
                 found = await self._headers(numbers)
             if proof == "bloom" and self._checks.prove:
-                await require_all_proved((endpoint, wire) for endpoint, wire, _ in found)
-            return [header for _, _, header in found]
+                await require_all_proved(found)
+            return [each.header for each in found]
 
         if proof == "bloom":
 
@@ -275,25 +275,26 @@ class Node:
             self._pool, self._timing, poll_seconds=poll_seconds, stall_seconds=stall_seconds, told=told
         )
 
-    async def _headers(self, numbers: Sequence[int]) -> list[tuple[Endpoint, WireHeader, Header]]:
-        """Headers in their order and who told them, some in each question, so that a failure costs those few.
+    async def _headers(self, numbers: Sequence[int]) -> list[ToldHeader]:
+        """Headers in their order and who told them, some in each question: each has its own attempts.
 
         Raises:
             Inconsistent: a block is missing, or an answer is another block.
         """
 
-        async def some_of(some: Sequence[int]) -> list[tuple[Endpoint, WireHeader, Header]]:
+        told: dict[int, ToldHeader] = {}
+
+        async def some_of(some: Sequence[int]) -> None:
             try:
-                return await self._pool.run(
-                    lambda endpoint: read_whole_headers(endpoint, some), block=max(some)
-                )
+                await self._pool.run(lambda endpoint: tell_headers(endpoint, some, told), block=max(some))
             except Behind as error:
                 span = f"{min(some)}..{max(some)}"
                 raise Inconsistent(f"not all of the blocks {span} are there: {error}") from error
 
         size = self._pool.batch_calls()
         chunks = [numbers[at : at + size] for at in range(0, len(numbers), size)]
-        return [each for some in await fetch_all(some_of, chunks, AT_ONCE) for each in some]
+        await fetch_all(some_of, chunks, AT_ONCE)
+        return [told[number] for number in numbers]
 
 
 def _requests(span: Span) -> list[Span]:

@@ -13,6 +13,7 @@ from indexer.core.proof import Proof, Verdict, prove_block, prove_header
 from indexer.core.wire import WireBlock, WireHeader, WireReceipt, octets
 from indexer.rpc import calls
 from indexer.rpc.endpoint import Endpoint
+from indexer.rpc.headers import ToldHeader
 
 #: Proving more receipts than this would hold up everything else.
 _MANY_RECEIPTS = 20
@@ -40,12 +41,12 @@ async def require_proved(
     return proof.proved
 
 
-async def require_all_proved(headers: Iterable[tuple[Endpoint, WireHeader]]) -> None:
+async def require_all_proved(headers: Iterable[ToldHeader]) -> None:
     """As `require_headers_proved`, for headers of several endpoints."""
-    told: dict[Endpoint, list[WireHeader]] = {}
-    for endpoint, header in headers:
-        told.setdefault(endpoint, []).append(header)
-    for endpoint, some in told.items():
+    by_endpoint: dict[Endpoint, list[WireHeader]] = {}
+    for each in headers:
+        by_endpoint.setdefault(each.endpoint, []).append(each.wire)
+    for endpoint, some in by_endpoint.items():
         await require_headers_proved(endpoint, some)
 
 
