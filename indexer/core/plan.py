@@ -141,10 +141,10 @@ class RangeSize:
         if error.logs is not None:
             self.target_logs = max(1, min(self.target_logs, int(error.logs * LOGS_AIM)))
             return
-        if self.ceiling is not None and len(span) <= self.ceiling:
-            self._patience = min(self._patience * 2, LONGEST_PATIENCE)
         if error.blocks is None:
             self._too_long = min(len(span), self._too_long or len(span))
+        elif self.ceiling is not None and len(span) <= self.ceiling:
+            self._patience = min(self._patience * 2, LONGEST_PATIENCE)
         # Ranges asked before an earlier refusal may still come back refused: the ceiling only goes down here.
         self.ceiling = min(allowed, self.ceiling or allowed)
         self._good_at_ceiling = 0

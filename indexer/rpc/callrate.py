@@ -6,6 +6,8 @@ from collections import deque
 
 #: Of what was refused, this is kept to next; and never more than that part until much later.
 BACK_OFF, CEILING = 0.85, 0.95
+#: More than was taken in a second, in case that the second was not full.
+LEEWAY = 1.1
 #: Growth in a second: until a rate was refused that was tried on purpose, and thereafter.
 FIRST_GROWTH, GROWTH = 1.5, 1.05
 #: The least that is concluded from refusals.
@@ -55,7 +57,9 @@ class CallRate:
                 self._patience = min(self._patience * 2, LONGEST_PATIENCE_SECONDS)
             self._refused = min(self.per_second, self._refused or self.per_second)
             least = min(LEAST_PER_SECOND, self._most or LEAST_PER_SECOND)
-            self.per_second = max(self.per_second * BACK_OFF, least)
+            # What was taken before the refusal is about what is allowed, where calls are counted by the second.
+            slower = max(self.per_second / 2, min(self.per_second * BACK_OFF, taken * LEEWAY))
+            self.per_second = max(slower, least)
         self._slowed_at = self._grown_at = now
         return True
 

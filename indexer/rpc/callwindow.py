@@ -12,8 +12,8 @@ LONGEST_LATENESS_SECONDS = 0.25
 GUARD_SECONDS = 0.002
 #: Calls may be this far ahead of an even pace, so that a lost moment is made up for.
 AHEAD_SECONDS = 0.25
-#: The shortest of so many round trips is taken for the way alone.
-_ROUND_TRIPS = 64
+#: The shortest of the last so many round trips is taken for the way alone, once there were so many.
+_ROUND_TRIPS, _FEW_ROUND_TRIPS = 64, 4
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +40,7 @@ class CallWindow:
         self._sent: deque[Sent] = deque()
         self._in_window = 0
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
-        self._shortest: float | None = None
+        self._shortest = 0.0
         #: When everything that was sent is paid for at an even pace.
         self._paid_at = float("-inf")
 
@@ -72,7 +72,8 @@ class CallWindow:
         """Learn from the time at which an answer came."""
         sent.answered_at = now
         self._round_trips.append(now - sent.at)
-        self._shortest = min(self._round_trips)
+        if len(self._round_trips) >= _FEW_ROUND_TRIPS:
+            self._shortest = min(self._round_trips)
 
     def _forget(self, seconds: float, now: float) -> None:
         while self._sent and self._free_at(self._sent[0], seconds, now) <= now:
@@ -80,7 +81,7 @@ class CallWindow:
 
     def _free_at(self, sent: Sent, seconds: float, now: float) -> float:
         took = (now if sent.answered_at is None else sent.answered_at) - sent.at
-        late = took - (self._shortest or 0.0)
+        late = took - self._shortest
         return sent.at + seconds + GUARD_SECONDS + min(max(late, 0.0), LONGEST_LATENESS_SECONDS)
 
 

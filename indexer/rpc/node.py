@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -281,20 +282,33 @@ class Node:
         Raises:
             Inconsistent: a block is missing, or an answer is another block.
         """
-
         told: dict[int, ToldHeader] = {}
+        left = deque(numbers)
 
-        async def some_of(some: Sequence[int]) -> None:
-            try:
-                await self._pool.run(lambda endpoint: tell_headers(endpoint, some, told), block=max(some))
-            except Behind as error:
-                span = f"{min(some)}..{max(some)}"
-                raise Inconsistent(f"not all of the blocks {span} are there: {error}") from error
+        async def read(_: int) -> None:
+            # How many at once is learned on the way.
+            while some := [left.popleft() for _ in range(min(self._pool.batch_calls(), len(left)))]:
+                await self._tell_headers(some, told)
 
-        size = self._pool.batch_calls()
-        chunks = [numbers[at : at + size] for at in range(0, len(numbers), size)]
-        await fetch_all(some_of, chunks, AT_ONCE)
+        await fetch_all(read, range(AT_ONCE), AT_ONCE)
         return [told[number] for number in numbers]
+
+    async def _tell_headers(self, numbers: Sequence[int], told: dict[int, ToldHeader]) -> None:
+        """Add these headers to those that were told; as long as some come, the time for the others begins anew."""
+
+        async def tell(endpoint: Endpoint) -> None:
+            await tell_headers(endpoint, numbers, told)
+
+        while True:
+            before = sum(number in told for number in numbers)
+            try:
+                return await self._pool.run(tell, block=max(numbers))
+            except Behind as error:
+                span = f"{min(numbers)}..{max(numbers)}"
+                raise Inconsistent(f"not all of the blocks {span} are there: {error}") from error
+            except Unavailable:
+                if sum(number in told for number in numbers) == before:
+                    raise
 
 
 def _requests(span: Span) -> list[Span]:

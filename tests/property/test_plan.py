@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from indexer.core.errors import TooMuch
 from indexer.core.model import Span
-from indexer.core.plan import Piece, RangeSize, Worklist, merge_gaps, missing, narrower
+from indexer.core.plan import TARGET_LOGS, Piece, RangeSize, Worklist, merge_gaps, missing, narrower
 
 spans = st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda pair: Span(pair[0], pair[0] + pair[1]))
 
@@ -113,3 +113,56 @@ def test_a_short_range_at_the_end_of_a_gap_teaches_nothing() -> None:
     size = RangeSize(blocks=2_000)
     size.answered(Span(0, 2), 5)
     assert size.blocks == 2_000
+
+
+@given(st.integers(1, 50_000), st.integers(1, 100_000), st.integers(1, 4))
+def test_a_range_longer_than_an_endpoint_named_is_never_asked_for_once_its_word_is_kept(
+    cap: int, first: int, at_once: int
+) -> None:
+    size, refused = RangeSize(blocks=first), 0
+    named: int | None = None
+    for _ in range(200):
+        # So many are asked before the first of them is answered.
+        spans = [Span(0, min(size.blocks, named or size.blocks) - 1) for _ in range(at_once)]
+        for span in spans:
+            if len(span) > cap:
+                refused, named = refused + 1, cap
+                size.refused(span, TooMuch(f"limited to a {cap} range", blocks=cap, is_cap=True))
+            else:
+                size.answered(span, 0)
+    assert refused <= at_once
+    assert min(size.blocks, named or size.blocks) >= min(cap, 2 * first)
+
+
+@given(st.integers(500, 50_000), st.integers(1, 50), st.integers(1, 20_000))
+def test_where_logs_lie_evenly_no_answer_is_too_large_once_the_limit_is_known(
+    most_logs: int, per_block: int, first: int
+) -> None:
+    size, refused = RangeSize(blocks=first), []
+    for turn in range(300):
+        span = Span(0, size.blocks - 1)
+        logs = len(span) * per_block
+        if logs > most_logs:
+            refused.append(turn)
+            size.refused(span, TooMuch("query returned more", logs=most_logs))
+        else:
+            size.answered(span, logs)
+    assert refused == list(range(len(refused))) or refused[-1] < 30
+    fitting = most_logs // per_block
+    assert size.blocks <= fitting
+    if most_logs < TARGET_LOGS and fitting >= 20:
+        assert size.blocks >= 0.8 * fitting
+
+
+@given(st.integers(100, 50_000))
+def test_a_limit_that_is_not_named_is_found_to_within_a_few_percent(cap: int) -> None:
+    size, refused = RangeSize(), []
+    for turn in range(600):
+        span = Span(0, size.blocks - 1)
+        if len(span) > cap:
+            refused.append(turn)
+            size.refused(span, TooMuch("block range is too wide"))
+        else:
+            size.answered(span, 0)
+    assert 0.95 * cap - 1 <= size.blocks <= cap
+    assert len(refused) <= 16

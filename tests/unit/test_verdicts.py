@@ -28,6 +28,30 @@ def test_every_known_message_gets_its_verdict_and_its_number(known: dict[str, An
     assert (found.verdict, found.limit) == (known["verdict"], known.get("limit"))
 
 
+NAMED_CAPS = {
+    "Alchemy (free tier)": 10, "QuickNode": 10_000, "QuickNode discover": 5, "Ankr/tac": 10_000, "Cloudflare": 800,
+    "BlockPI": 1_024, "Blast paid": 3_000, "PublicNode": 50_000, "PublicNode (alt)": 2_000, "reth range": 100_000,
+    "avalanche cap": 2_048, "Moonbeam/Frontier": 1_024, "Aurora": 2_000, "Merkle/llama BSC": 10_000, "Somnia": 1_000,
+    "Swell": 10_000, "Tron": 5_000,
+}  # fmt: skip
+NAMED_LOGS = {
+    "Infura (classic)": 10_000, "Infura (no hint)": 10_000, "Alchemy (size)": 10_000, "Arbitrum nitro": 10_000,
+    "zkSync": 10_000, "HyperRPC": 50_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known["provider"])
+def test_a_plans_longest_range_is_told_from_a_range_that_holds_too_much(known: dict[str, Any]) -> None:
+    found = said(known["message"], known["code"])
+    assert (found.limit if found.is_cap else None) == NAMED_CAPS.get(known["provider"])
+    assert found.logs == NAMED_LOGS.get(known["provider"])
+
+
+def test_a_range_that_is_suggested_in_plain_numbers_is_understood() -> None:
+    found = said("query exceeds max results 20000, retry with the range 100-200")
+    assert (found.limit, found.logs, found.is_cap) == (101, 20_000, False)
+
+
 def test_one_code_means_two_things_and_the_text_decides() -> None:
     assert said("query returned more than 10000 results", -32005).verdict is Verdict.NARROW
     assert said("rate limit exceeded", -32005).verdict is Verdict.BACK_OFF
