@@ -43,6 +43,7 @@ class CallWindow:
         self._shortest = 0.0
         #: When everything that was sent is paid for at an even pace.
         self._paid_at = float("-inf")
+        self._full_until = float("-inf")
 
     def wait(self, calls: int, per_second: float, now: float) -> float:
         """Seconds until so many calls may be sent, as far as can be known now; 0 for at once.
@@ -51,7 +52,7 @@ class CallWindow:
         """
         seconds = window_calls(per_second) / per_second
         self._forget(seconds, now)
-        wait = max(0.0, self._paid_at - now - min(AHEAD_SECONDS, seconds))
+        wait = max(0.0, self._full_until - now, self._paid_at - now - min(AHEAD_SECONDS, seconds))
         excess = min(self._in_window + calls - window_calls(per_second), self._in_window)
         for sent in self._sent:
             if excess <= 0:
@@ -74,6 +75,10 @@ class CallWindow:
         self._round_trips.append(now - sent.at)
         if len(self._round_trips) >= _FEW_ROUND_TRIPS:
             self._shortest = min(self._round_trips)
+
+    def refused(self, now: float) -> None:
+        """Let nothing through for a second: whatever the provider counts, it has had enough of it."""
+        self._full_until = max(self._full_until, now + 1.0)
 
     def _forget(self, seconds: float, now: float) -> None:
         while self._sent and self._free_at(self._sent[0], seconds, now) <= now:

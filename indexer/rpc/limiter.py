@@ -53,7 +53,10 @@ class Limiter:
         if answered:
             self._window.answered(sent, now)
             self._rate.taken(sent.calls - limited, now)
-        return limited > 0 and self._rate.limited(sent.at, now)
+        if not limited:
+            return False
+        self._window.refused(now)
+        return self._rate.limited(sent.at, now)
 
     def most_at_once(self) -> int | None:
         """Calls that may ever be sent together; None: any number."""

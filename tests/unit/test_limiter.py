@@ -20,6 +20,22 @@ def test_batches_fill_a_second_as_evenly_as_they_can(per_second: float, calls: i
     assert most is not None and most % calls <= 0.02 * most
 
 
+async def test_after_a_refusal_nothing_is_sent_for_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slept = 50.0, []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        slept.append(seconds)
+
+    monkeypatch.setattr("indexer.rpc.limiter.asyncio.sleep", sleep)
+    limiter = Limiter(None, lambda: now)
+    limiter.ended(await limiter.take(40), limited=30, answered=True)
+    assert limiter.per_second == 10
+    await limiter.take(1)
+    assert sum(slept) == pytest.approx(1.0)
+
+
 async def test_without_a_limit_nothing_waits() -> None:
     limiter = Limiter(None, lambda: 0.0)
     assert [(await limiter.take(1_000)).calls for _ in range(10)] == [1_000] * 10
