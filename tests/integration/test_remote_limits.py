@@ -15,6 +15,7 @@ from bench.limits import Limits
 from indexer.core.model import Span
 from indexer.core.source import LogFilter
 from indexer.rpc.address import EndpointAddress
+from indexer.rpc.headers import ToldHeader, tell_headers
 from indexer.rpc.opening import open_node
 from indexer.rpc.transport import Timing
 from tests.fixtures.commanded import run
@@ -122,6 +123,18 @@ async def test_what_fails_among_many_headers_is_asked_again_alone() -> None:
         asked = [params[0] for method, params in node.calls if method == "eth_getBlockByNumber"]
         assert asked.count(hex(50)) == 1
         assert asked.count(hex(120)) == 2
+
+
+async def test_a_header_that_was_told_is_not_asked_for_again_when_the_rest_of_its_question_is() -> None:
+    async with fault_node(story(9)) as node, open_node([address_of(node)]) as ours:
+        await ours.chain_id()
+        (endpoint,) = ours._pool.endpoints
+        told: dict[int, ToldHeader] = {}
+        await tell_headers(endpoint, [1, 2, 3], told)
+        node.calls.clear()
+        await tell_headers(endpoint, [1, 2, 3, 4, 5], told)
+        assert [params[0] for _, params in node.calls] == [hex(4), hex(5)]
+        assert sorted(told) == [1, 2, 3, 4, 5]
 
 
 async def test_what_an_endpoint_said_of_its_longest_range_is_not_asked_of_it_again() -> None:
