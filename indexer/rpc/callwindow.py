@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 #: An answer this much later than others was on its way for longer; what is later still was being worked on.
 LONGEST_LATENESS_SECONDS = 0.25
-#: Two clocks are never quite alike.
-GUARD_SECONDS = 0.002
+#: Two clocks are never quite alike, nor is the shortest way seen each time.
+GUARD_SECONDS = 0.004
 #: Calls may be this far ahead of an even pace, so that a lost moment is made up for.
 AHEAD_SECONDS = 0.25
 #: The shortest of the last so many round trips is taken for the way alone, once there were so many.
-_ROUND_TRIPS, _FEW_ROUND_TRIPS = 64, 4
+_ROUND_TRIPS, _FEW_ROUND_TRIPS = 512, 4
 
 
 @dataclass(slots=True, eq=False)
