@@ -1,5 +1,7 @@
 """`python -m bench backfill`: the whole program; `stages`: its steps; `bloom`, `proof`: what proofs cost;
-`remote`, `sparse`: how well a node's limits are used; `naive`: against a plain loop."""
+`remote`, `sparse`: how well a node's limits are used; `naive`: against a plain loop; `tail`, `memory`: how late and
+how large the indexer is.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,9 @@ import signal
 from bench.remotecommands import add_remote, run_remote
 
 
-async def _serve(logs: int, *, sparse: bool) -> None:
+async def _serve(options: argparse.Namespace) -> None:
     from bench.chain import make_chain
+    from bench.heavy import make_heavy_chain
     from bench.node import serve
     from bench.sparse import make_sparse_chain
 
@@ -20,11 +23,51 @@ async def _serve(logs: int, *, sparse: bool) -> None:
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
-        await serve(make_sparse_chain(logs) if sparse else make_chain(logs))
+        if options.data_bytes:
+            chain = make_heavy_chain(options.logs, options.data_bytes)
+        else:
+            chain = make_sparse_chain(options.logs) if options.sparse else make_chain(options.logs)
+        await serve(chain, options.most_logs)
+
+
+def _add_following(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The arguments of the measurements of a process that follows."""
+    tail = commands.add_parser("tail", help="from the announcement of a block to its committed rows")
+    tail.add_argument("--seconds", type=float, default=60.0, help="of each run, warm-up not included")
+    tail.add_argument("--block-seconds", type=float, action="append", help="default: 1, and 0.2")
+    tail.add_argument("--polling", type=float, metavar="SECONDS", help="poll so often; else by WebSocket")
+    tail.add_argument("--reorg-every", type=int, default=0, metavar="BLOCKS")
+    tail.add_argument("--runs", type=int, default=5)
+    tail.add_argument("--json", action="store_true")
+    memory = commands.add_parser(
+        "memory", help="the most memory that the indexer holds, and whether it grows"
+    )
+    memory.add_argument("--logs", type=int, default=1_000_000, help="of the backfills")
+    memory.add_argument("--answer-megabytes", type=int, default=100, help="of the largest answers")
+    memory.add_argument("--block-logs", type=int, default=50_000, help="in one followed block")
+    memory.add_argument("--minutes", type=float, default=1.0, help="of following five blocks a second")
+    memory.add_argument("--only", action="append", metavar="CASE", help="default: all of them")
+    memory.add_argument("--runs", type=int, default=5)
+    memory.add_argument("--json", action="store_true")
+
+
+def _measure_tail(options: argparse.Namespace) -> None:
+    from bench.tail import Mode, report, run_all
+
+    seconds = options.block_seconds or (1.0, 0.2)
+    modes = [Mode(each, options.polling, options.reorg_every) for each in seconds]
+    report(asyncio.run(run_all(modes, options.seconds, options.runs)), as_json=options.json)
+
+
+def _measure_memory(options: argparse.Namespace) -> None:
+    from bench.memory import Sizes, report, run_all
+
+    sizes = Sizes(options.logs, options.answer_megabytes, options.block_logs, options.minutes)
+    report(asyncio.run(run_all(sizes, options.runs, options.only)), as_json=options.json)
 
 
 def main() -> None:
-    """Run the measurement that the arguments name."""
+    """Run the measurement that the arguments name; long, because the arguments of most stand here."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     backfill = commands.add_parser("backfill", help="a backfill from end to end, and COPY alone beside it")
@@ -51,6 +94,9 @@ def main() -> None:
     node.add_argument(
         "--sparse", action="store_true", help="about five logs in each block, and honest headers"
     )
+    node.add_argument("--data-bytes", type=int, default=0, help="logs with so many bytes of data instead")
+    node.add_argument("--most-logs", type=int, default=20_000, help="in one answer")
+    _add_following(commands)
     options = parser.parse_args()
     if options.command == "backfill":
         from bench.backfill import report, run_all
@@ -71,8 +117,12 @@ def main() -> None:
         report_proof(options.receipts, options.runs, as_json=options.json)
     elif options.command in {"remote", "sparse", "naive"}:
         run_remote(options)
+    elif options.command == "tail":
+        _measure_tail(options)
+    elif options.command == "memory":
+        _measure_memory(options)
     else:
-        asyncio.run(_serve(options.logs, sparse=options.sparse))
+        asyncio.run(_serve(options))
 
 
 main()

@@ -57,19 +57,20 @@ def make_chain(log_count: int, seed: int = 1) -> Chain:
     """A chain with so many transfers, the same one for the same seed."""
     chance = random.Random(seed)
     holders = [keccak256(b"holder %d" % number)[12:].hex() for number in range(HOLDERS)]
-    headers, logs, counts, left = [_header(0)], [b""], [0], log_count
+    headers, logs, counts, left = [block_header(0)], [b""], [0], log_count
     while left:
         number = len(headers)
         # Not always the same: an answer of a round number of logs looks like one that was cut off.
         count = min(left, LOGS_PER_BLOCK + number % 21 - 10)
-        headers.append(_header(number))
+        headers.append(block_header(number))
         logs.append(",".join(_log(number, index, holders, chance) for index in range(count)).encode())
         left -= count
         counts.append(log_count - left)
     return Chain(tuple(headers), tuple(logs), tuple(counts))
 
 
-def _hash(number: int) -> str:
+def block_hash(number: int) -> str:
+    """The hash of the block of this number."""
     return "0x" + keccak256(b"block %d" % number).hex()
 
 
@@ -79,17 +80,18 @@ def _log(number: int, index: int, holders: list[str], chance: random.Random) -> 
     return (
         f'{{"address":"{TOKEN}","topics":["{TRANSFER}","0x{sender:0>64}","0x{recipient:0>64}"],'
         f'"data":"0x{value:064x}","blockNumber":"{number:#x}","transactionHash":"0x{chance.randbytes(32).hex()}",'
-        f'"transactionIndex":"{index:#x}","blockHash":"{_hash(number)}","logIndex":"{index:#x}",'
+        f'"transactionIndex":"{index:#x}","blockHash":"{block_hash(number)}","logIndex":"{index:#x}",'
         f'"removed":false,"blockTimestamp":"{GENESIS_TIME + BLOCK_SECONDS * number:#x}"}}'
     )
 
 
-def _header(number: int) -> bytes:
+def block_header(number: int) -> bytes:
+    """The JSON of the header of this number, which proves nothing."""
     zeros = "0x" + "00" * 32
     header = {
         "number": hex(number),
-        "hash": _hash(number),
-        "parentHash": _hash(number - 1) if number else zeros,
+        "hash": block_hash(number),
+        "parentHash": block_hash(number - 1) if number else zeros,
         "timestamp": hex(GENESIS_TIME + BLOCK_SECONDS * number),
         "gasUsed": hex(15_000_000),
         "gasLimit": hex(30_000_000),

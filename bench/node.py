@@ -24,9 +24,18 @@ class TooManyError(Exception):
 
 
 @asynccontextmanager
-async def running_node(log_count: int, *, sparse: bool = False) -> AsyncIterator[str]:
-    """The URL of a node in a new process, with a chain of so many logs; sparse: few in each block."""
+async def running_node(
+    log_count: int, *, sparse: bool = False, data_bytes: int = 0, most_logs: int = MOST_LOGS
+) -> AsyncIterator[str]:
+    """The URL of a node in a new process, with a chain of so many logs.
+
+    Args:
+        sparse: few logs in each block.
+        data_bytes: not transfers, but logs with so many bytes of data.
+        most_logs: in one answer.
+    """
     command = [sys.executable, "-m", "bench", "node", "--logs", str(log_count), *["--sparse"] * sparse]
+    command += ["--data-bytes", str(data_bytes), "--most-logs", str(most_logs)]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     assert process.stdout is not None
     try:
@@ -41,12 +50,14 @@ async def running_node(log_count: int, *, sparse: bool = False) -> AsyncIterator
         await process.wait()
 
 
-async def serve(chain: Chain) -> None:
+async def serve(chain: Chain, most_logs: int = MOST_LOGS) -> None:
     """Print the URL, and answer for the chain until cancelled."""
     application = web.Application(client_max_size=1 << 20)
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=answered(chain, await request.read()), content_type="application/json")
+        return web.Response(
+            body=answered(chain, await request.read(), most_logs), content_type="application/json"
+        )
 
     application.router.add_post("/", answer)
     runner = web.AppRunner(application, access_log=None)
@@ -60,20 +71,20 @@ async def serve(chain: Chain) -> None:
         await runner.cleanup()
 
 
-def answered(chain: Chain, body: bytes) -> bytes:
+def answered(chain: Chain, body: bytes, most_logs: int = MOST_LOGS) -> bytes:
     """The body of the answer to a JSON-RPC request or batch."""
     request = json.loads(body)
     if isinstance(request, list):
-        return b"[" + b",".join(_envelope(chain, each) for each in request) + b"]"
-    return _envelope(chain, request)
+        return b"[" + b",".join(_envelope(chain, each, most_logs) for each in request) + b"]"
+    return _envelope(chain, request, most_logs)
 
 
-def _envelope(chain: Chain, call: dict[str, object]) -> bytes:
+def _envelope(chain: Chain, call: dict[str, object], most_logs: int) -> bytes:
     request_id = json.dumps(call["id"]).encode()
     try:
-        result = _result(chain, str(call["method"]), call.get("params"))
+        result = _result(chain, str(call["method"]), call.get("params"), most_logs)
     except TooManyError:
-        error = b'{"code":-32005,"message":"query returned more than %d results"}' % MOST_LOGS
+        error = b'{"code":-32005,"message":"query returned more than %d results"}' % most_logs
         return b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (request_id, error)
     if result is None:
         error = b'{"code":-32601,"message":"the method does not exist"}'
@@ -81,7 +92,7 @@ def _envelope(chain: Chain, call: dict[str, object]) -> bytes:
     return b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (request_id, result)
 
 
-def _result(chain: Chain, method: str, params: object) -> bytes | None:
+def _result(chain: Chain, method: str, params: object, most_logs: int) -> bytes | None:
     first = params[0] if isinstance(params, list) and params else None
     match method:
         case "eth_chainId":
@@ -98,7 +109,7 @@ def _result(chain: Chain, method: str, params: object) -> bytes | None:
                 return b"[]"
             begin = _number(chain, str(first["fromBlock"]))
             end = min(_number(chain, str(first["toBlock"])), chain.last)
-            if chain.count(begin, end) > MOST_LOGS:
+            if chain.count(begin, end) > most_logs:
                 raise TooManyError
             return chain.range_logs(begin, end)
         case "eth_getBlockReceipts":
