@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,7 @@ from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Refused, TooManyAddresses, Unsupported
 from indexer.rpc.headers import numbered
 from indexer.rpc.observer import Disagreement
-from indexer.rpc.proving import require_headers_proved, require_proved
+from indexer.rpc.proving import is_much, require_headers_proved, require_proved
 from indexer.rpc.ranges import fewer, narrowed
 
 #: What no log passes.
@@ -91,7 +92,10 @@ async def read_block(
         receipts = await _receipts_one_by_one(endpoint, [wire])
     present = _present(endpoint, wire, receipts[0])
     proved = checks.prove and await require_proved(endpoint, block, wire, present)
-    found = check_block(block, wire, logs, present, wanted, watched)
+    if is_much(present):
+        found = await asyncio.to_thread(check_block, block, wire, logs, present, wanted, watched)
+    else:
+        found = check_block(block, wire, logs, present, wanted, watched)
     return _allowed(Reading(found, endpoint, with_receipts=True, proved=proved), checks)
 
 

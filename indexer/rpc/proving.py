@@ -15,8 +15,9 @@ from indexer.rpc import calls
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.headers import ToldHeader
 
-#: Proving more receipts than this would hold up everything else.
-_MANY_RECEIPTS = 20
+#: Proving more receipts and logs than this would hold up everything else; of fewer, handing them to a thread
+#: and waiting for its turn takes longer than the proof.
+_MANY_PARTS = 300
 #: The same of headers.
 _MANY_HEADERS = 20
 
@@ -86,8 +87,13 @@ def _wrong(endpoint: Endpoint, proof: Proof) -> Inconsistent:
     )
 
 
+def is_much(receipts: Sequence[WireReceipt]) -> bool:
+    """Whether a block with these receipts is better worked on in a thread."""
+    return len(receipts) + sum(len(receipt.logs) for receipt in receipts) > _MANY_PARTS
+
+
 async def _prove(wire: WireBlock, receipts: Sequence[WireReceipt], unknown: frozenset[str]) -> Proof:
-    if len(receipts) <= _MANY_RECEIPTS:
+    if not is_much(receipts):
         return prove_block(wire, receipts, transactions=len(wire.transactions), unknown=unknown)
     return await asyncio.to_thread(
         prove_block, wire, receipts, transactions=len(wire.transactions), unknown=unknown

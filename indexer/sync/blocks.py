@@ -14,6 +14,8 @@ from indexer.sync.lookahead import gather_in_order
 
 #: Blocks being read at the same time.
 READ_AHEAD = 8
+#: Making rows of so few logs takes less time than handing them to a thread and waiting for its turn.
+FEW_LOGS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +52,8 @@ class BlockReader:
         block = await node.block(
             header.id, watching.filter, watching.watched, transactions=watching.transactions
         )
-        encoded = await asyncio.to_thread(self._decoder.encode, block.logs)
+        if len(block.logs.logs) <= FEW_LOGS:
+            encoded = self._decoder.encode(block.logs)
+        else:
+            encoded = await asyncio.to_thread(self._decoder.encode, block.logs)
         return FollowedBlock(block.header, encoded, block.transactions)

@@ -7,6 +7,7 @@ not continue our window, the chain has changed its mind: see `branches` (whom to
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from indexer import journal
@@ -172,6 +173,8 @@ class Follower:
 
     async def _step_with(self, node: Node, head: Header) -> bool:
         window = await self._held()
+        if window is not None and head.follows(window.cursor):
+            return await self._step_to_child(node, window, head)
         finalized = await self.finalized(head, node)
         if window is None:
             await self._begin_at(node, None, finalized)
@@ -187,6 +190,20 @@ class Follower:
         else:
             more = isinstance(step, Behind) and await self._wait_behind(node, window, head)
         await self._settle(node, finalized)
+        return more
+
+    async def _step_to_child(self, node: Node, window: Window, head: Header) -> bool:
+        """The everyday step: the next block, read and written while the node says what is final.
+
+        There is nothing to jump over, so what is final matters only afterwards.
+        """
+        finality = asyncio.ensure_future(self.finalized(head, node))
+        try:
+            more = await self._advance(node, window, Span(head.number, head.number), head)
+            await self._settle(node, await finality)
+        finally:
+            finality.cancel()
+            await asyncio.gather(finality, return_exceptions=True)
         return more
 
     async def _held(self) -> Window | None:
