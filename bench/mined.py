@@ -14,7 +14,8 @@ from indexer.core.headerhash import header_hash
 from indexer.core.receiptsroot import summarize
 from indexer.core.wire import WireHeader, WireReceipt
 
-GAS = 60_000
+#: What a transaction uses, and each of its logs on top of that.
+GAS, GAS_PER_LOG = 40_000, 2_000
 GENESIS_PARENT = "0x" + "00" * 32
 #: Stands for the block's hash until that is known.
 _HASH = "the block's hash"
@@ -94,6 +95,7 @@ class Blocks:
 
     def _receipts(self, number: int, shape: Shape) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
+        gas = GAS + GAS_PER_LOG * shape.logs_per_receipt
         for index in range(shape.receipts):
             watched = index % shape.watched_every == 0
             place = {
@@ -113,8 +115,8 @@ class Blocks:
                     "from": self._chance.choice(self._strangers),
                     "to": TOKEN if watched else self._chance.choice(self._strangers),
                     "contractAddress": None,
-                    "gasUsed": hex(GAS),
-                    "cumulativeGasUsed": hex(GAS * (index + 1)),
+                    "gasUsed": hex(gas),
+                    "cumulativeGasUsed": hex(gas * (index + 1)),
                     "effectiveGasPrice": "0x3b9aca00",
                     "status": "0x1",
                     "type": "0x2",
@@ -162,7 +164,7 @@ def _transaction(receipt: dict[str, Any]) -> dict[str, Any]:
         "to": receipt["to"],
         "transactionIndex": receipt["transactionIndex"],
         "input": "0xa9059cbb" + "00" * 64,
-        "gas": hex(GAS),
+        "gas": receipt["gasUsed"],
         "value": "0x0",
     }
 

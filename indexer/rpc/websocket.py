@@ -113,8 +113,7 @@ class WebSocketTransport:
             async for message in socket:
                 self._received += 1
                 if message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
-                    data = message.data
-                    self._hand_over(data.encode() if isinstance(data, str) else data)
+                    self._hand_over(message.data)
             if socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
                 failure = TooLarge(
                     f"{self._name}: an answer of more than {self._timing.response_bytes} bytes"
@@ -185,6 +184,8 @@ async def connect(
             url,
             heartbeat=_HEARTBEAT_SECONDS,
             max_msg_size=timing.response_bytes,
+            # A large answer as text and as bytes at the same time would be twice the memory.
+            decode_text=False,
             # Waiting for the other side's goodbye would hold up our own end.
             timeout=aiohttp.ClientWSTimeout(ws_close=1.0),  # pyright: ignore[reportCallIssue]
         )

@@ -12,8 +12,9 @@ from indexer.core.source import LogFilter
 from indexer.rpc.node import Node
 from indexer.sync.lookahead import gather_in_order
 
-#: Blocks being read at the same time.
-READ_AHEAD = 8
+#: Blocks being read at the same time, and how much gas they may have used together: logs cost gas, so that
+#: bounds what is held in memory. One block is read whatever it used.
+READ_AHEAD, READ_AHEAD_GAS = 8, 200_000_000
 #: Making rows of so few logs takes less time than handing them to a thread and waiting for its turn.
 FEW_LOGS = 300
 
@@ -45,7 +46,7 @@ class BlockReader:
         async def read_one(header: Header) -> FollowedBlock:
             return await self._read_one(node, header)
 
-        return await gather_in_order(read_one, headers, READ_AHEAD)
+        return await gather_in_order(read_one, headers, _ahead(headers))
 
     async def _read_one(self, node: Node, header: Header) -> FollowedBlock:
         watching = self._watching
@@ -57,3 +58,9 @@ class BlockReader:
         else:
             encoded = await asyncio.to_thread(self._decoder.encode, block.logs)
         return FollowedBlock(block.header, encoded, block.transactions)
+
+
+def _ahead(headers: Sequence[Header]) -> int:
+    """How many of these blocks may be read at the same time."""
+    most_gas = max(header.gas_used for header in headers)
+    return max(1, min(READ_AHEAD, READ_AHEAD_GAS // max(1, most_gas)))

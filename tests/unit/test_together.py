@@ -94,3 +94,10 @@ async def test_a_failed_fetch_stops_those_that_run_ahead() -> None:
     with pytest.raises(Unavailable):
         await gather_in_order(fetch, range(5), 3)
     assert set(cancelled) <= {1, 2}
+
+
+async def test_a_single_item_is_fetched_without_a_task_of_its_own() -> None:
+    async def fetch(_: int) -> asyncio.Task[None] | None:
+        return asyncio.current_task()
+
+    assert await gather_in_order(fetch, [1], 3) == [asyncio.current_task()]
