@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal, TypeAlias
 
 import aiohttp
 from msgspec import UNSET, Raw, Struct, UnsetType
@@ -15,6 +16,9 @@ from indexer.core.wire import WireHeader, header_of
 from indexer.rpc.envelope import UNREADABLE
 from indexer.rpc.failures import Disconnected, Failure, Garbled, TooLarge, Unsupported
 from indexer.rpc.transport import Answer, Timing, broken
+
+#: One that gives text as bytes; in quotes, because the class is generic for type checkers only.
+Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
 
 #: Pings keep proxies from closing a quiet connection, and tell a dead one.
 _HEARTBEAT_SECONDS = 20.0
@@ -52,7 +56,7 @@ class WebSocketTransport:
         self._timing = timing
         self._opening = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: Socket | None = None
         self._reader: asyncio.Task[None] | None = None
         #: Messages that came over the connection, of any kind.
         self._received = 0
@@ -62,7 +66,7 @@ class WebSocketTransport:
     async def exchange(self, body: bytes, ids: range) -> Answer:
         """The answer to the request with these ids; see `Transport`."""
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        socket: aiohttp.ClientWebSocketResponse | None = None
+        socket: Socket | None = None
         before = 0
         try:
             async with asyncio.timeout(self._timing.request_seconds):
@@ -96,7 +100,7 @@ class WebSocketTransport:
             await self._session.close()
             self._session = None
 
-    async def _opened(self) -> aiohttp.ClientWebSocketResponse:
+    async def _opened(self) -> Socket:
         async with self._opening:
             if self._socket is not None and not self._socket.closed:
                 return self._socket
@@ -106,7 +110,7 @@ class WebSocketTransport:
             self._reader = asyncio.create_task(self._read(socket))
             return socket
 
-    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _read(self, socket: Socket) -> None:
         """Hand every answer to the one who waits for it, until the connection ends."""
         failure: Failure = Disconnected(f"{self._name}: the connection was closed")
         try:
@@ -143,7 +147,7 @@ class WebSocketTransport:
 class HeadSubscription:
     """The new heads that an endpoint announces over a connection of its own."""
 
-    def __init__(self, name: str, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, name: str, socket: Socket) -> None:
         self._name = name
         self._socket = socket
 
@@ -175,9 +179,7 @@ async def subscribe_heads(name: str, url: str, timing: Timing) -> AsyncIterator[
             await socket.close()
 
 
-async def connect(
-    session: aiohttp.ClientSession, url: str, timing: Timing
-) -> aiohttp.ClientWebSocketResponse:
+async def connect(session: aiohttp.ClientSession, url: str, timing: Timing) -> Socket:
     """An open connection, within the time for connecting."""
     async with asyncio.timeout(timing.connect_seconds):
         return await session.ws_connect(
@@ -191,9 +193,7 @@ async def connect(
         )
 
 
-async def _subscribed(
-    name: str, session: aiohttp.ClientSession, url: str, timing: Timing
-) -> aiohttp.ClientWebSocketResponse:
+async def _subscribed(name: str, session: aiohttp.ClientSession, url: str, timing: Timing) -> Socket:
     try:
         socket = await connect(session, url, timing)
         await socket.send_str(_SUBSCRIBE)
@@ -208,7 +208,7 @@ async def _subscribed(
     return socket
 
 
-async def _received(name: str, socket: aiohttp.ClientWebSocketResponse) -> _Message:
+async def _received(name: str, socket: Socket) -> _Message:
     message = await socket.receive()
     if message.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
         raise Disconnected(f"{name}: the connection was closed")
