@@ -110,7 +110,7 @@ async def _read_journal(
             record = json.loads(text)
             if record.get("message") == "listening" and not listening.done():
                 listening.set_result(record["url"])
-            if record.get("level") in {"info", "debug"}:
+            if record.get("level") in {"info", "debug"} or record.get("message") == "reorg":
                 continue
         said.append(text)
         print(text, file=sys.stderr)
