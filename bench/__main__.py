@@ -1,6 +1,6 @@
-"""`python -m bench backfill`: the whole program; `stages`: its steps; `bloom`, `proof`: what proofs cost;
-`remote`, `sparse`: how well a node's limits are used; `naive`: against a plain loop; `tail`, `memory`: how late and
-how large the indexer is.
+"""`python -m bench backfill`: the whole program; `workers`: by several processes; `stages`: its steps; `bloom`,
+`proof`: what proofs cost; `remote`, `sparse`: how well a node's limits are used; `naive`: against a plain loop;
+`tail`, `memory`: how late and how large the indexer is.
 """
 
 from __future__ import annotations
@@ -74,6 +74,11 @@ def main() -> None:
     backfill.add_argument("--logs", type=int, default=1_000_000)
     backfill.add_argument("--runs", type=int, default=5)
     backfill.add_argument("--json", action="store_true")
+    workers = commands.add_parser("workers", help="the same backfill by 1, 2, 3 … processes in turn")
+    workers.add_argument("--logs", type=int, default=1_000_000)
+    workers.add_argument("--runs", type=int, default=5)
+    workers.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3], metavar="N")
+    workers.add_argument("--json", action="store_true")
     stages = commands.add_parser("stages", help="parsing, checking and encoding, in one process")
     stages.add_argument("--logs", type=int, default=10_000)
     stages.add_argument("--runs", type=int, default=30)
@@ -102,6 +107,12 @@ def main() -> None:
         from bench.backfill import report, run_all
 
         report(asyncio.run(run_all(options.logs, options.runs)), as_json=options.json)
+    elif options.command == "workers":
+        from bench.workers import report as report_workers
+        from bench.workers import run_all as run_workers
+
+        runs = asyncio.run(run_workers(options.logs, options.runs, options.workers))
+        report_workers(runs, as_json=options.json)
     elif options.command == "stages":
         from bench.stages import report as report_stages
 

@@ -100,13 +100,14 @@ async def _one(server: str, database: str, config: Path, last: int, batches: lis
     )
 
 
-async def run_backfill(url: str, config: Path, last: int) -> dict[str, float]:
-    """What `indexer backfill` of the blocks up to the last one says it did.
+async def run_backfill(url: str, config: Path, last: int, *options: str) -> dict[str, float]:
+    """What `indexer backfill` of the blocks up to the last one, with further options, says it did.
 
     Raises:
         RuntimeError: it failed.
     """
     command = ["backfill", "--config", str(config), "--from-block", "0", "--to-block", str(last), "--json"]
+    command += options
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

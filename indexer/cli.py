@@ -23,6 +23,7 @@ from indexer.arguments import (
     add_contracts,
     add_json,
     block_number,
+    count,
     port,
     positive,
     settings_of,
@@ -119,7 +120,20 @@ def parser() -> argparse.ArgumentParser:
         "--to-block", type=block_number, metavar="M", help="last block, inclusive (default: the finalized)"
     )
     add_contracts(backfill)
+    backfill.add_argument(
+        "--workers",
+        type=count,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="processes that fetch, decode and write, this one included; others are started only when there is "
+        "work for them (default: one a core, here %(default)s; 1: no other process). How many ranges each of them "
+        "has in flight is backfill.parallel",
+    )
     add_json(backfill)
+    # Without help it is not listed: only `backfill` itself can talk to it.
+    worker = commands.add_parser("backfill-worker")
+    worker.set_defaults(command=backfill_worker_command)
+    worker.add_argument("--channel", type=int, required=True)
 
     status = add_command(commands, "status", "how far the database is", status_command)
     status.description = (
@@ -216,8 +230,18 @@ async def backfill_command(options: argparse.Namespace, redact: Redactor) -> int
         options.from_block,
         options.to_block,
         contracts,
+        processes=options.workers,
         as_json=options.json,
     )
+
+
+async def backfill_worker_command(options: argparse.Namespace, redact: Redactor) -> int:
+    """Work for the backfill that started us."""
+    from indexer.workers import worker
+
+    _collect_rarely()
+    await worker.work(options.channel, redact)
+    return 0
 
 
 async def status_command(options: argparse.Namespace, redact: Redactor) -> int:

@@ -22,11 +22,16 @@ from indexer.rpc.node import Node
 from indexer.settings import Settings
 from indexer.store.catalog import Registered, register
 from indexer.store.database import Database
+from indexer.store.deputy import newest_reorg
+from indexer.store.embedded import running_url
+from indexer.store.leadership import Leadership
 from indexer.store.migrations import migrate
 from indexer.store.writer import Writer
 from indexer.sync.backfill import Progress, Wanted, gaps
 from indexer.sync.persist import persist
 from indexer.sync.together import beside
+from indexer.workers.channel import Begin
+from indexer.workers.crew import Crew, share_of
 
 log = journal.get(__name__)
 
@@ -55,11 +60,12 @@ async def backfill(
     last: int | None,
     contracts: frozenset[str] | None,
     *,
+    processes: int,
     as_json: bool,
 ) -> int:
     """Fill the blocks first..last (None: up to the finalized one) of the contracts (None: of all).
 
-    The exit code is 0 only when every block asked for is stored.
+    At most so many processes do it, this one included. The exit code is 0 only when every block asked for is stored.
 
     Raises:
         Unavailable: another process writes, or the node or the database does not answer.
@@ -72,9 +78,8 @@ async def backfill(
     async with parts.node(settings, metrics, redact) as node, parts.any_database(settings) as store:
         leadership = await take_lead(store, "backfill by hand; `indexer run` fills all gaps by itself")
         async with leadership:
-            run = _Run(settings, watched, names, node, store, metrics)
-            writer = Writer(store, leadership.epoch, leadership.since)
-            outcome = await beside(run.fill(writer, first, last, quiet=as_json), leadership.keep())
+            run = _Run(settings, watched, names, node, store, metrics, leadership, processes)
+            outcome = await beside(run.fill(first, last, quiet=as_json), leadership.keep())
     _tell(outcome, as_json=as_json)
     return 0 if outcome.complete else Unavailable.exit_code
 
@@ -90,6 +95,8 @@ class _Run:
         node: Node,
         store: Database,
         metrics: Metrics,
+        leadership: Leadership,
+        processes: int,
     ) -> None:
         self._settings = settings
         self._watched = watched
@@ -97,9 +104,12 @@ class _Run:
         self._node = node
         self._store = store
         self._metrics = metrics
+        self._leadership = leadership
+        self._processes = processes
 
-    async def fill(self, writer: Writer, first: int, last: int | None, *, quiet: bool) -> Outcome:
+    async def fill(self, first: int, last: int | None, *, quiet: bool) -> Outcome:
         started = time.monotonic()
+        writer = Writer(self._store, self._leadership.epoch, self._leadership.since)
         registered = await _register(self._settings, self._watched, self._node, writer)
         flow = parts.Flow(
             self._settings, self._node, self._store, writer, self._watched, registered, self._metrics
@@ -125,8 +135,10 @@ class _Run:
         ) as bar:
             progress = Progress(lambda now: _show(bar, now))
 
+            crew = Crew(self._begin, flow.backfill, flow.read_state, self._node, processes=self._processes)
+
             async def attempt() -> None:
-                await flow.backfill.fill(await flow.read_state(), span, wanted, progress)
+                await crew.fill(span, wanted, progress)
 
             await persist(attempt, self._metrics, "backfilling", attempts=ATTEMPTS)
         after = await self._missing(flow, wanted, span)
@@ -138,6 +150,19 @@ class _Run:
             missing_before=before,
             missing_after=after,
             seconds=round(time.monotonic() - started, 3),
+        )
+
+    async def _begin(self) -> Begin:
+        """What another process has to know to work under our leadership."""
+        url = self._settings.database.url or running_url(parts.embedded_directory())
+        if url is None:
+            raise Unavailable("the embedded PostgreSQL has ended")
+        return Begin(
+            settings=share_of(self._settings, self._processes),
+            database=url,
+            epoch=self._leadership.epoch,
+            since=self._leadership.since,
+            reorg=await newest_reorg(self._store),
         )
 
     def _only(self, wanted: Wanted) -> Wanted:

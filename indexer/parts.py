@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -60,12 +60,17 @@ def timing(settings: Settings) -> Timing:
 
 
 def node(
-    settings: Settings, metrics: Metrics, redact: Callable[[str], str]
+    settings: Settings,
+    metrics: Metrics,
+    redact: Callable[[str], str],
+    *,
+    genesis_hash: bytes | None = None,
 ) -> AbstractAsyncContextManager[Node]:
-    """The configured endpoints as one node, reporting to the metrics."""
+    """The configured endpoints as one node, reporting to the metrics; the genesis hash is checked where it is known."""
     return open_node(
         addresses(settings),
         chain_id=settings.chain.id,
+        genesis_hash=genesis_hash,
         timing=timing(settings),
         observer=metrics,
         redact=redact,
@@ -133,6 +138,29 @@ def wanted(settings: Settings, watched: tuple[WatchedContract, ...], registered:
     return Wanted(registered.sources, old, {each: starts[address] for address, each in old.items()})
 
 
+def backfill(
+    settings: Settings,
+    node: Node,
+    writer: Writer,
+    read_state: Callable[[], Awaitable[State]],
+    wanted: Wanted,
+    metrics: Metrics,
+    tally: Tally,
+) -> Backfill:
+    """The backfill of what is wanted, as the configuration describes it."""
+    return Backfill(
+        node,
+        writer,
+        read_state,
+        wanted,
+        metrics,
+        tally,
+        workers=settings.backfill.parallel,
+        max_range_blocks=settings.backfill.max_range_blocks,
+        proof=settings.backfill.proof,
+    )
+
+
 class Flow:
     """The tail and the backfill over one node and one writer."""
 
@@ -171,17 +199,7 @@ class Flow:
             confirmations=chain.confirmations,
             moved=moved,
         )
-        self.backfill = Backfill(
-            node,
-            writer,
-            self.read_state,
-            self.wanted,
-            metrics,
-            tally,
-            workers=settings.backfill.parallel,
-            max_range_blocks=settings.backfill.max_range_blocks,
-            proof=settings.backfill.proof,
-        )
+        self.backfill = backfill(settings, node, writer, self.read_state, self.wanted, metrics, tally)
 
     async def read_state(self) -> State:
         """Where the database is."""

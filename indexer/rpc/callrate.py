@@ -26,7 +26,7 @@ class CallRate:
     """
 
     def __init__(self, configured: float | None) -> None:
-        self._most = configured
+        self._configured = self._most = configured
         #: None: no limit is known.
         self.per_second = configured
         #: The slowest rate that was refused.
@@ -34,6 +34,14 @@ class CallRate:
         self._patience = PATIENCE_SECONDS
         self._slowed_at = self._grown_at = float("-inf")
         self._taken: deque[tuple[float, int]] = deque()
+
+    def share(self, part: float) -> bool:
+        """Use this part of the configured rate; whether there is one."""
+        if self._configured is None:
+            return False
+        self._most = self._configured * part
+        self.per_second = self._most if self._refused is None else min(self._most, self._refused * CEILING)
+        return True
 
     def taken(self, calls: int, now: float) -> None:
         """The endpoint answered so many calls."""

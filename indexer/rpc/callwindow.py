@@ -76,8 +76,8 @@ class CallWindow:
         if len(self._round_trips) >= _FEW_ROUND_TRIPS:
             self._shortest = min(self._round_trips)
 
-    def refused(self, now: float) -> None:
-        """Let nothing through for a second: whatever the provider counts, it has had enough of it."""
+    def close(self, now: float) -> None:
+        """Let nothing through for a second: whatever the provider counts, nothing is counted any more then."""
         self._full_until = max(self._full_until, now + 1.0)
 
     def _forget(self, seconds: float, now: float) -> None:

@@ -105,6 +105,10 @@ class Endpoint:
         """Let go of its connections."""
         await self._transport.close()
 
+    def share_rate(self, part: float) -> None:
+        """From now on use only this part of the configured requests per second."""
+        self._limiter.share(part)
+
     async def ask(self, call: Call[Result]) -> Result:
         """The result of one call.
 

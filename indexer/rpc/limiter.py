@@ -29,6 +29,12 @@ class Limiter:
         """Calls a second that are let through; None: all."""
         return self._rate.per_second
 
+    def share(self, part: float) -> None:
+        """From now on let only this part of the configured rate through; the rest is for other processes."""
+        if self._rate.share(part):
+            # Until now all of it was ours: what was sent in this second counts.
+            self._window.close(self._clock())
+
     async def take(self, calls: int) -> Sent:
         """Return when that many calls may be sent, which has to be at once; see `ended`."""
         if self._rate.per_second is None:
@@ -55,7 +61,7 @@ class Limiter:
             self._rate.taken(sent.calls - limited, now)
         if not limited:
             return False
-        self._window.refused(now)
+        self._window.close(now)
         return self._rate.limited(sent.at, now)
 
     def most_at_once(self) -> int | None:

@@ -81,6 +81,11 @@ class Node:
         for endpoint in self._pool.endpoints:
             endpoint.astray = astray
 
+    def share_rate(self, part: float) -> None:
+        """From now on use only this part of each endpoint's configured requests per second."""
+        for endpoint in self._pool.endpoints:
+            endpoint.share_rate(part)
+
     async def chain_id(self) -> int:
         """The EIP-155 chain id that every endpoint in use has confirmed."""
         return (await self._pool.identity()).chain_id
