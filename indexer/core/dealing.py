@@ -84,7 +84,8 @@ class Dealer:
         while wanted > 0 and (piece := self._left.take(wanted)):
             pieces.append(piece)
             wanted -= len(piece.span)
-        return Portion(tuple(pieces))
+        # What was taken back may stand in any order.
+        return Portion(tuple(sorted(pieces, key=lambda each: each.span.first)))
 
     def filled(self, portion: Portion, seconds: float) -> None:
         """A hand needed so long for the portion."""

@@ -113,20 +113,10 @@ class Work:
             await until(all_wait, "every process waits in its transactions")
             yield
 
-    async def ends_well(self) -> None:
-        """The program ends, everything is in the database once, and it is what one process alone writes."""
-        assert await self.program.ended() == 0, self.program.said
-        await gone(self.pids)
-        await self.compare()
-
-    async def compare(self) -> None:
+    async def is_complete(self) -> None:
+        """Everything is in the database, once, and is what the chain says."""
         assert await self.onlooker.covers(self.world.chain.head.number)
         assert await self.world.compare_claims() > 0
-        async with fresh_database(self.world.database_url) as url:
-            config = self.world.config(database_url=url)
-            alone = await command("backfill", "--config", str(config), "--from-block", "0", "--workers", "1")
-            assert alone.code == 0, alone.said
-            assert_same(await contents(self.world.database_url), await contents(url))
 
 
 @asynccontextmanager
@@ -136,7 +126,7 @@ async def at_work(database_url: str, directory: Path, *options: str) -> AsyncIte
         world.onlooker() as onlooker,
         gate_before(world.rpc_url) as gate,
     ):
-        world.mine(150)
+        world.mine(90)
         world.finalize()
         gate.hold(range_of_logs)
         config = str(world.config(rpc_url=gate.url))
@@ -156,30 +146,31 @@ async def at_work(database_url: str, directory: Path, *options: str) -> AsyncIte
 async def test_several_processes_write_what_one_alone_writes(empty_database_url: str, tmp_path: Path) -> None:
     async with at_work(empty_database_url, tmp_path) as work:
         work.gate.release()
-        await work.ends_well()
+        assert await work.program.ended() == 0, work.program.said
+        await gone(work.pids)
+        await work.is_complete()
+        async with fresh_database(empty_database_url) as url:
+            config = str(work.world.config(database_url=url))
+            alone = await command("backfill", "--config", config, "--from-block", "0", "--workers", "1")
+            assert alone.code == 0, alone.said
+            assert_same(await contents(empty_database_url), await contents(url))
         # Those logs are of every kind that contracts emit.
         assert {each["message"] for each in work.program.journal} == {UNDECODED}
 
 
-async def test_a_process_that_is_killed_in_a_transaction_has_its_blocks_dealt_again(
+async def test_processes_that_are_killed_have_their_blocks_dealt_again_and_the_first_does_all_the_rest(
     empty_database_url: str, tmp_path: Path
 ) -> None:
     async with at_work(empty_database_url, tmp_path) as work:
+        again = "the blocks of a process that was ended are dealt again"
         async with work.at_the_claim():
             os.kill(work.pids[0], signal.SIGKILL)
-            told = await work.program.journalled("the blocks of a process that was ended are dealt again")
+            told = await work.program.journalled(again)
             assert told["blocks"] > 0 and "signal 9" in told["reason"]
-        await work.ends_well()
-
-
-async def test_all_other_processes_killed_leave_the_work_to_the_first(
-    empty_database_url: str, tmp_path: Path
-) -> None:
-    async with at_work(empty_database_url, tmp_path) as work:
-        for pid in work.pids:
-            os.kill(pid, signal.SIGKILL)
-        work.gate.release()
-        await work.ends_well()
+            os.kill(work.pids[1], signal.SIGKILL)
+            await work.program.journalled(again, times=2)
+        assert await work.program.ended() == 0, work.program.said
+        await work.is_complete()
 
 
 async def test_when_the_first_process_is_killed_the_others_end_and_the_next_start_completes(
@@ -194,7 +185,7 @@ async def test_when_the_first_process_is_killed_the_others_end_and_the_next_star
         while (outcome := await work.world.backfilled()).code == 75:
             pass
         assert outcome.code == 0 and outcome.json()["complete"], outcome.said
-        await work.compare()
+        await work.is_complete()
 
 
 @pytest.mark.parametrize(("told", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

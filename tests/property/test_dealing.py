@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,14 +36,19 @@ def test_every_block_is_dealt_once_and_what_was_taken_back_once_more(
     filled: list[Piece] = []
     turn = 0
     while dealer:
-        portion = dealer.deal()
-        assert portion.pieces
-        if turn in lost:
-            dealer.take_back(portion.pieces)
-        else:
-            dealer.filled(portion, seconds[turn % len(seconds)])
-            filled += portion.pieces
-        turn += 1
+        portions = []
+        while dealer and len(portions) < hands:
+            portions.append(dealer.deal())
+        for portion in portions:
+            assert portion.pieces
+            assert portion.span.last == max(piece.span.last for piece in portion.pieces)
+            assert all(one.span.last < other.span.first for one, other in pairwise(portion.pieces))
+            if turn in lost:
+                dealer.take_back(portion.pieces)
+            else:
+                dealer.filled(portion, seconds[turn % len(seconds)])
+                filled += portion.pieces
+            turn += 1
     assert blocks_of(filled) == blocks_of(pieces)
     assert dealer.seconds_left == 0
 
