@@ -158,8 +158,7 @@ class _Run:
         if url is None:
             raise Unavailable("the embedded PostgreSQL has ended")
         return Begin(
-            settings=share_of(self._settings, self._processes),
-            database=url,
+            settings=share_of(self._settings, self._processes, url),
             epoch=self._leadership.epoch,
             since=self._leadership.since,
             reorg=await newest_reorg(self._store),

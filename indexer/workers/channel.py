@@ -40,9 +40,8 @@ _LENGTH_BYTES = 4
 class Begin(msgspec.Struct, frozen=True, tag=True):
     """The first word of the leader: what to work with, and on whose behalf."""
 
+    #: With the database's URL, also where it is the embedded one.
     settings: Settings
-    #: URL of the database.
-    database: str
     epoch: int
     since: datetime
     #: The newest reorg when the work was planned; None: there was none. After another one nothing may be written.

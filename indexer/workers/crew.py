@@ -35,8 +35,11 @@ WORTH_SECONDS = 1.0
 LEAST_CONNECTIONS = 2
 
 
-def share_of(settings: Settings, processes: int) -> Settings:
-    """The settings of one of so many processes: rates and connections are shared out, the sum stays the same."""
+def share_of(settings: Settings, processes: int, database_url: str) -> Settings:
+    """The settings of one of so many processes: rates and connections are shared out, the sum stays the same.
+
+    Only where there are fewer than two connections for each, each gets two all the same.
+    """
     part = 1 / processes
     endpoints = tuple(
         replace(each, requests_per_second=each.requests_per_second and each.requests_per_second * part)
@@ -46,7 +49,7 @@ def share_of(settings: Settings, processes: int) -> Settings:
     return replace(
         settings,
         chain=replace(settings.chain, rpc=endpoints),
-        database=replace(settings.database, connections=connections),
+        database=replace(settings.database, url=database_url, connections=connections),
         contracts=(),
     )
 

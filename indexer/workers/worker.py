@@ -35,7 +35,7 @@ async def work(descriptor: int, redact: Redactor) -> None:
         begin = await channel.receive()
         if isinstance(begin, Begin):
             settings = begin.settings
-            for secret in (*settings.secrets(), begin.database):
+            for secret in settings.secrets():
                 redact.add(secret)
             journal.setup(redact, style=settings.journal.format, level="warning")
             await _until_it_ends(channel, begin, redact)
@@ -88,13 +88,16 @@ async def _fill(channel: Channel[ToWorker], backfill: Backfill, wanted: Wanted, 
 async def _filler(begin: Begin, redact: Redactor) -> AsyncIterator[tuple[Backfill, Wanted]]:
     """A backfill of what the database knows, on behalf of the leader."""
     settings, metrics = begin.settings, Metrics(begin.settings.chain.label)
-    async with parts.database(settings, begin.database) as store:
+    assert settings.database.url is not None
+    async with parts.database(settings, settings.database.url) as store:
         identity = await read_chain(store)
         if identity is None:
             raise Unavailable("the database belongs to no chain yet")
         chain_id, genesis_hash = identity
         settings = replace(settings, chain=replace(settings.chain, id=chain_id))
         async with parts.node(settings, metrics, redact, genesis_hash=genesis_hash) as node:
+            # What may be sent at once after a pause is the leader's, which has been at it for a while.
+            node.share_rate(1.0)
             await _look_around(node, store, metrics)
             wanted = await _everything(store)
             yield (

@@ -36,7 +36,7 @@ def test_every_block_is_dealt_once_and_what_was_taken_back_once_more(
     filled: list[Piece] = []
     turn = 0
     while dealer:
-        portions = []
+        portions: list[Portion] = []
         while dealer and len(portions) < hands:
             portions.append(dealer.deal())
         for portion in portions:
