@@ -25,7 +25,8 @@ from indexer.store.halts import record_halt
 from indexer.store.leadership import wait_for_leadership
 from indexer.store.migrations import migrate
 from indexer.store.writer import Writer
-from indexer.sync.loops import Wake, follow, keep_filled, watch_head
+from indexer.sync.indexing import Indexing
+from indexer.sync.loops import Wake, follow, keep_filled, keep_indexed, watch_head
 from indexer.sync.persist import LONGEST_PAUSE_SECONDS, PASSING, persist
 from indexer.sync.together import together
 from indexer.sync.watching import watch_database
@@ -206,4 +207,7 @@ class Process:
         await together(
             follow(flow.follower, heads, self._metrics),
             keep_filled(flow.follower, flow.backfill, wake, self._metrics),
+            keep_indexed(
+                Indexing(store, flow.read_state, self._watched, registered.sources), wake, self._metrics
+            ),
         )

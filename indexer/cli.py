@@ -108,32 +108,7 @@ def parser() -> argparse.ArgumentParser:
         "Migrate, follow the head, backfill the gaps, serve /metrics and /health. Stops on SIGTERM."
     )
 
-    backfill = add_command(commands, "backfill", "fill a range of blocks once", backfill_command)
-    backfill.description = (
-        "Fetch what is missing between two final blocks. "
-        "Exit code 0 only when every block asked for is stored."
-    )
-    backfill.add_argument(
-        "--from-block", type=block_number, required=True, metavar="N", help="first block, inclusive"
-    )
-    backfill.add_argument(
-        "--to-block", type=block_number, metavar="M", help="last block, inclusive (default: the finalized)"
-    )
-    add_contracts(backfill)
-    backfill.add_argument(
-        "--workers",
-        type=count,
-        default=len(os.sched_getaffinity(0)),
-        metavar="N",
-        help="processes that fetch, decode and write, this one included; others are started only when there is "
-        "work for them (default: one a core, here %(default)s; 1: no other process). How many ranges each of them "
-        "has in flight is backfill.parallel",
-    )
-    add_json(backfill)
-    # Without help it is not listed: only `backfill` itself can talk to it.
-    worker = commands.add_parser("backfill-worker")
-    worker.set_defaults(command=backfill_worker_command)
-    worker.add_argument("--channel", type=int, required=True)
+    _backfill(commands)
 
     status = add_command(commands, "status", "how far the database is", status_command)
     status.description = (
@@ -161,6 +136,35 @@ def parser() -> argparse.ArgumentParser:
     proving.add_commands(commands)
     _dev(commands)
     return root
+
+
+def _backfill(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    backfill = add_command(commands, "backfill", "fill a range of blocks once", backfill_command)
+    backfill.description = (
+        "Fetch what is missing between two final blocks. "
+        "Exit code 0 only when every block asked for is stored."
+    )
+    backfill.add_argument(
+        "--from-block", type=block_number, required=True, metavar="N", help="first block, inclusive"
+    )
+    backfill.add_argument(
+        "--to-block", type=block_number, metavar="M", help="last block, inclusive (default: the finalized)"
+    )
+    add_contracts(backfill)
+    backfill.add_argument(
+        "--workers",
+        type=count,
+        default=len(os.sched_getaffinity(0)),
+        metavar="N",
+        help="processes that fetch, decode and write, this one included; others are started only when there is "
+        "work for them (default: one a core, here %(default)s; 1: no other process). How many ranges each of them "
+        "has in flight is backfill.parallel",
+    )
+    add_json(backfill)
+    # Without help it is not listed: only `backfill` itself can talk to it.
+    worker = commands.add_parser("backfill-worker")
+    worker.set_defaults(command=backfill_worker_command)
+    worker.add_argument("--channel", type=int, required=True)
 
 
 def _dev(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

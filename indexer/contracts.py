@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from indexer.core.abi import EventSpec, events_of_abi
+from indexer.core.declaredindex import declarations
 from indexer.core.errors import UserMistake
 from indexer.core.schema import tables_of_contract
 from indexer.core.watched import WatchedContract
@@ -27,14 +28,15 @@ def load_watched(settings: Settings) -> tuple[WatchedContract, ...]:
     mistakes: list[str] = []
     for contract in settings.contracts:
         try:
-            events = chosen_events(contract)
+            tables = tables_of_contract(contract.name, chosen_events(contract))
             watched.append(
                 WatchedContract(
                     name=contract.name,
                     addresses=contract.addresses,
-                    tables=tables_of_contract(contract.name, events),
+                    tables=tables,
                     start_block=contract.start_block,
                     transactions=settings.chain.transactions != "off",
+                    indexes=declarations(contract.name, tables, dict(contract.indexes)),
                 )
             )
         except UserMistake as mistake:

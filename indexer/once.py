@@ -28,6 +28,7 @@ from indexer.store.leadership import Leadership
 from indexer.store.migrations import migrate
 from indexer.store.writer import Writer
 from indexer.sync.backfill import Progress, Wanted, gaps
+from indexer.sync.indexing import Indexing
 from indexer.sync.persist import persist
 from indexer.sync.together import beside
 from indexer.workers.channel import Begin
@@ -142,6 +143,7 @@ class _Run:
 
             await persist(attempt, self._metrics, "backfilling", attempts=ATTEMPTS)
         after = await self._missing(flow, wanted, span)
+        await self._index(Indexing(self._store, flow.read_state, self._watched, registered.sources))
         return Outcome(
             from_block=span.first,
             to_block=span.last,
@@ -163,6 +165,13 @@ class _Run:
             since=self._leadership.since,
             reorg=await newest_reorg(self._store),
         )
+
+    async def _index(self, indexing: Indexing) -> None:
+        """Build the declared indexes of the tables that are filled; the rows are complete without them."""
+        try:
+            await indexing.make()
+        except Unavailable as error:
+            log.warning("indexes not built", reason=str(error))
 
     def _only(self, wanted: Wanted) -> Wanted:
         addresses = [a for each in self._watched if each.name in self._contracts for a in each.addresses]

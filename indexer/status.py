@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,10 +12,12 @@ import msgspec
 from indexer import journal, parts
 from indexer.contracts import load_watched
 from indexer.core.address import checksum_address
+from indexer.core.declaredindex import resolved
 from indexer.core.errors import IndexerError
 from indexer.core.model import BlockId, Header, Span
 from indexer.core.plan import missing
 from indexer.core.redaction import Redactor
+from indexer.core.watched import WatchedContract
 from indexer.leading import existing_database
 from indexer.metrics import Metrics
 from indexer.printed import Block, block
@@ -76,6 +79,17 @@ class HaltLine(msgspec.Struct, kw_only=True):
     reason: str
 
 
+class IndexLine(msgspec.Struct, kw_only=True):
+    """One declared index, as it is printed."""
+
+    table: str
+    name: str
+    #: None where it is not declared any more.
+    columns: list[str] | None
+    #: ``ready``, ``building``, ``invalid`` (a build was broken off) or ``waiting`` (for the table to be filled).
+    state: str
+
+
 class Report(msgspec.Struct, kw_only=True):
     """Everything that is printed."""
 
@@ -102,6 +116,7 @@ class Report(msgspec.Struct, kw_only=True):
     last_audit: AuditLine | None
     database_bytes: int
     sources: list[SourceLine]
+    indexes: list[IndexLine]
 
 
 async def show(settings: Settings, redact: Redactor, *, as_json: bool) -> int:
@@ -111,11 +126,11 @@ async def show(settings: Settings, redact: Redactor, *, as_json: bool) -> int:
         Unavailable: the database does not answer, or there is none yet.
     """
     journal.setup(redact, style=settings.journal.format, level="error")
-    load_watched(settings)
+    watched = load_watched(settings)
     async with existing_database(settings, read_only=True) as store:
         stored = await read_status(store)
     head, node_error = await _head(settings, redact)
-    report = report_of(stored, head, node_error, datetime.now(UTC))
+    report = report_of(stored, head, node_error, datetime.now(UTC), watched)
     sys.stdout.write(msgspec.json.encode(report).decode() + "\n" if as_json else text_of(report))
     return 0
 
@@ -129,7 +144,13 @@ async def _head(settings: Settings, redact: Redactor) -> tuple[Header | None, st
         return None, redact(str(error))
 
 
-def report_of(stored: StoredStatus, head: Header | None, node_error: str | None, now: datetime) -> Report:
+def report_of(
+    stored: StoredStatus,
+    head: Header | None,
+    node_error: str | None,
+    now: datetime,
+    watched: Sequence[WatchedContract] = (),
+) -> Report:
     """The stored and the node's numbers, put side by side."""
     cursor, finalized = stored.state.cursor, stored.state.finalized
     delay = None if stored.state.cursor_time is None else now.timestamp() - stored.state.cursor_time
@@ -161,7 +182,35 @@ def report_of(stored: StoredStatus, head: Header | None, node_error: str | None,
         last_audit=_audit(stored.audit),
         database_bytes=stored.size_bytes,
         sources=lines,
+        indexes=_indexes(stored, watched),
     )
+
+
+def _indexes(stored: StoredStatus, watched: Sequence[WatchedContract]) -> list[IndexLine]:
+    """What is declared, and what is there though it is not."""
+    there = {(each.schema, each.name): each for each in stored.indexes}
+    lines: list[IndexLine] = []
+    for contract in watched:
+        known = {
+            table.event.digest: replace(table, schema=place[0], name=place[1])
+            for table in contract.tables
+            if (place := stored.tables.get((contract.name, table.event.digest)))
+        }
+        for index in resolved(contract.indexes, known):
+            held = there.pop((index.table.schema, index.name), None)
+            lines.append(
+                IndexLine(
+                    table=f"{index.table.schema}.{index.table.name}",
+                    name=index.name,
+                    columns=list(index.columns),
+                    state=held.state if held else "waiting",
+                )
+            )
+    lines += [
+        IndexLine(table=f"{each.schema}.{each.table}", name=each.name, columns=None, state=each.state)
+        for each in there.values()
+    ]
+    return lines
 
 
 def _source(source: SourceStatus, cursor: BlockId | None) -> SourceLine:
@@ -248,7 +297,13 @@ def text_of(report: Report) -> str:
         + ("" if source.active else "  (not configured any more)")
         for source in report.sources
     ]
+    lines += ["", *map(_index, report.indexes)] if report.indexes else []
     return "\n".join(lines) + "\n"
+
+
+def _index(index: IndexLine) -> str:
+    columns = "not declared any more" if index.columns is None else ", ".join(index.columns)
+    return f"index {index.table} ({columns}): {index.state}"
 
 
 def _name(source: SourceLine) -> str:

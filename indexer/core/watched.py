@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from indexer.core.declaredindex import Declaration
 from indexer.core.schema import TableSpec
 
 
@@ -20,3 +21,5 @@ class WatchedContract:
     start_block: int
     #: Whether the transactions to it, creating it, or emitting from it are wanted too.
     transactions: bool
+    #: Indexes on its tables, to be built once their gaps are filled.
+    indexes: tuple[Declaration, ...] = ()

@@ -122,6 +122,8 @@ class ContractSettings:
     start_block: int = 0
     #: Event names or signatures as in the ABI; None: all of them.
     events: tuple[str, ...] | None = None
+    #: By event name or signature: the columns of each index on its table.
+    indexes: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from indexer.core.address import checksum_address, parse_address
 from indexer.settings.model import ContractSettings
-from indexer.settings.toml_table import TomlTable, bare
+from indexer.settings.toml_table import TomlTable, bare, shown
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_ .-]{0,62}")
 
@@ -34,10 +34,37 @@ def _contract(table: TomlTable, directory: Path) -> ContractSettings | None:
     events = table.texts("events")
     if events is not None and len(set(events)) != len(events):
         table.wrong("events", "names an event twice")
+    indexes = _indexes(table)
     table.done()
     if name is None or abi is None:
         return None
-    return ContractSettings(name, addresses, abi, start_block, events)
+    return ContractSettings(name, addresses, abi, start_block, events, indexes)
+
+
+def _indexes(table: TomlTable) -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
+    """Lists of columns by event; whether there are such events and columns is for the ABI to say."""
+    found: list[tuple[str, tuple[tuple[str, ...], ...]]] = []
+    given = table.raw("indexes")
+    if given is not None and not isinstance(given, dict):
+        table.wrong("indexes", f"must be a table of events with lists of columns, not {shown(given)}")
+        return ()
+    for event, lists in (given or {}).items():
+        columns = [_columns(each) for each in lists] if isinstance(lists, list) else []
+        sound = [each for each in columns if each]
+        if not sound or len(sound) < len(columns):
+            table.wrong(
+                f"indexes.{event}",
+                'must be a list of columns, or of lists of columns, such as ["user", ["name", "block_number"]]',
+            )
+        found.append((event, tuple(sound)))
+    return tuple(found)
+
+
+def _columns(value: object) -> tuple[str, ...]:
+    """The columns of one index; empty where it is none."""
+    names: list[object] = value if isinstance(value, list) else [value]
+    texts = [name for name in names if isinstance(name, str) and name]
+    return tuple(texts) if len(texts) == len(names) else ()
 
 
 def _name(table: TomlTable) -> str | None:

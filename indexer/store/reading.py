@@ -15,6 +15,7 @@ from indexer.store import audits, halts
 from indexer.store.audits import FinishedAudit
 from indexer.store.database import Connection, Database
 from indexer.store.halts import Halt
+from indexer.store.indexes import StoredIndex, read_indexes
 
 READ_CURSOR = """
     select cursor.*, extract(epoch from block.timestamp)::bigint as seconds
@@ -32,6 +33,9 @@ READ_LAST_REORG = "select * from indexer.reorg order by id desc limit 1"
 COUNT_REORGS = "select count(*) from indexer.reorg"
 COUNT_ORPHANED = "select count(*) from indexer.orphaned_event"
 COUNT_UNDECODED = "select reason, count(*) as logs from indexer.undecoded_log group by reason order by reason"
+READ_TABLES = """
+    select distinct contract, abi_digest, table_schema, table_name from indexer.source where kind = 'event'
+"""
 READ_LEADER = "select epoch, leader_pid, leader_host, leader_since, chain_id from indexer.chain"
 READ_SIZE = "select pg_database_size(current_database())"
 READ_UPDATED = "select updated_at from indexer.cursor"
@@ -116,6 +120,10 @@ class StoredStatus:
     undecoded: Mapping[str, int]
     leader: LeaderStatus | None
     size_bytes: int
+    #: Indexes that were declared, now or before.
+    indexes: tuple[StoredIndex, ...]
+    #: The table of each event by contract and digest.
+    tables: Mapping[tuple[str, bytes], tuple[str, str]]
 
 
 async def read_state(database: Database) -> State:
@@ -156,6 +164,11 @@ async def read_status(database: Database) -> StoredStatus:
             undecoded={row["reason"]: row["logs"] for row in await connection.fetch(COUNT_UNDECODED)},
             leader=_leader(leader),
             size_bytes=await connection.fetchval(READ_SIZE),
+            indexes=await read_indexes(connection),
+            tables={
+                (row["contract"], row["abi_digest"]): (row["table_schema"], row["table_name"])
+                for row in await connection.fetch(READ_TABLES)
+            },
         )
 
 

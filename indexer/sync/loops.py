@@ -10,6 +10,7 @@ from indexer.rpc.heads import Heads
 from indexer.sync.backfill import Backfill
 from indexer.sync.branches import Parted
 from indexer.sync.follow import Follower
+from indexer.sync.indexing import Indexing
 from indexer.sync.persist import PASSING, persist
 
 
@@ -56,6 +57,8 @@ class Wake:
     def __init__(self) -> None:
         self.advanced = asyncio.Event()
         self.jumped = asyncio.Event()
+        #: All gaps that were final were filled.
+        self.filled = asyncio.Event()
 
     def moved(self, jumped: bool) -> None:
         self.advanced.set()
@@ -75,5 +78,15 @@ async def keep_filled(follower: Follower, backfill: Backfill, wake: Wake, metric
         wake.advanced.clear()
         wake.jumped.clear()
         complete = await persist(fill, metrics, "backfilling")
+        wake.filled.set()
         # With nothing missing up to the cursor only a jump of the tail can leave a new gap.
         await (wake.jumped if complete else wake.advanced).wait()
+
+
+async def keep_indexed(indexing: Indexing, wake: Wake, metrics: Metrics) -> None:
+    """Build the declared indexes, each when its table is filled; return when all of them are there."""
+    while True:
+        await wake.filled.wait()
+        wake.filled.clear()
+        if await persist(indexing.make, metrics, "building indexes"):
+            return
