@@ -1,6 +1,8 @@
 """`python -m bench backfill`: the whole program; `workers`: by several processes; `stages`: its steps; `bloom`,
 `proof`: what proofs cost; `remote`, `sparse`: how well a node's limits are used; `naive`: against a plain loop;
 `tail`, `memory`: how late and how large the indexer is.
+"""`python -m bench backfill`: the whole program; `workers`: by several processes; `growth`: as the table grows;
+`stages`: its steps; `bloom`, `proof`: what proofs cost.
 """
 
 from __future__ import annotations
@@ -79,6 +81,12 @@ def main() -> None:
     workers.add_argument("--runs", type=int, default=5)
     workers.add_argument("--workers", type=int, nargs="+", default=[1, 2, 3], metavar="N")
     workers.add_argument("--json", action="store_true")
+    growth = commands.add_parser("growth", help="backfill and head with few rows in the table and with many")
+    growth.add_argument("--few", type=int, default=1_000_000)
+    growth.add_argument("--rows", type=int, default=20_000_000)
+    growth.add_argument("--logs", type=int, default=200_000, help="events that each round backfills")
+    growth.add_argument("--runs", type=int, default=5)
+    growth.add_argument("--json", action="store_true")
     stages = commands.add_parser("stages", help="parsing, checking and encoding, in one process")
     stages.add_argument("--logs", type=int, default=10_000)
     stages.add_argument("--runs", type=int, default=30)
@@ -113,6 +121,12 @@ def main() -> None:
 
         runs = asyncio.run(run_workers(options.logs, options.runs, options.workers))
         report_workers(runs, as_json=options.json)
+    elif options.command == "growth":
+        from bench.growth import report as report_growth
+        from bench.growth import run_all as run_growth
+
+        grown = asyncio.run(run_growth(options.few, options.rows, options.logs, options.runs))
+        report_growth(grown, as_json=options.json)
     elif options.command == "stages":
         from bench.stages import report as report_stages
 
