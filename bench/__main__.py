@@ -70,6 +70,8 @@ def _measure_memory(options: argparse.Namespace) -> None:
 
 def main() -> None:
     """Run the measurement that the arguments name; long, because the arguments of most stand here."""
+    """Run the measurement that the arguments name."""
+    # Long, because each measurement is declared and started here.
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     backfill = commands.add_parser("backfill", help="a backfill from end to end, and COPY alone beside it")
