@@ -1,8 +1,6 @@
-"""`python -m bench backfill`: the whole program; `workers`: by several processes; `stages`: its steps; `bloom`,
-`proof`: what proofs cost; `remote`, `sparse`: how well a node's limits are used; `naive`: against a plain loop;
-`tail`, `memory`: how late and how large the indexer is.
 """`python -m bench backfill`: the whole program; `workers`: by several processes; `growth`: as the table grows;
-`stages`: its steps; `bloom`, `proof`: what proofs cost.
+`stages`: its steps; `bloom`, `proof`: what proofs cost; `remote`, `sparse`: how well a node's limits are used;
+`naive`: against a plain loop; `tail`, `memory`: how late and how large the indexer is.
 """
 
 from __future__ import annotations
@@ -69,7 +67,6 @@ def _measure_memory(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Run the measurement that the arguments name; long, because the arguments of most stand here."""
     """Run the measurement that the arguments name."""
     # Long, because each measurement is declared and started here.
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)

@@ -49,21 +49,31 @@ def test_connections_are_shared_out_and_suffice_to_work(most: int, processes: in
     assert share_of(settings, processes, URL).database == DatabaseSettings(URL, each)
 
 
-def test_a_limiter_that_shares_its_rate_lets_its_part_through_and_no_burst() -> None:
+async def test_a_limiter_that_shares_its_rate_lets_its_part_through_and_no_burst(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now = 100.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("indexer.rpc.limiter.asyncio.sleep", sleep)
     limiter = Limiter(10.0, lambda: now)
+    await limiter.take(10)
     limiter.share(0.5)
-    waits = [limiter.reserve(1) for _ in range(4)]
-    assert waits == pytest.approx([0.0, 0.2, 0.4, 0.6])
+    sent = [await limiter.take(1) for _ in range(12)]
+    assert sent[0].at >= 101.0
+    assert max(sum(one.at <= each.at < one.at + 1 for each in sent) for one in sent) <= 5
+    assert sent[-1].at == pytest.approx(101.0 + 11 / 5, abs=0.3)
     limiter.share(1.0)
-    assert limiter.reserve(1) == pytest.approx(0.8)
-    assert limiter.reserve(1) == pytest.approx(0.9)
+    assert limiter.per_second == 10.0
 
 
 def test_a_limiter_without_a_rate_has_nothing_to_share() -> None:
     limiter = Limiter(None)
     limiter.share(0.1)
-    assert limiter.reserve(1_000_000) == 0
+    assert limiter.per_second is None
 
 
 @pytest.mark.parametrize(
