@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,6 +84,37 @@ async def make_indexes(
     Raises:
         Unavailable: another session builds, or the database does not answer; what is built stays.
     """
+    names = {(each.table.schema, each.name) for each in declared}
+
+    def gone(found: Iterable[StoredIndex]) -> list[StoredIndex]:
+        ours = [each for each in found if (each.schema, each.table) in tables]
+        return [each for each in ours if (each.schema, each.name) not in names]
+
+    def lacking(found: Iterable[StoredIndex]) -> list[DeclaredIndex]:
+        there = {(each.schema, each.name) for each in found if each.state == "ready"}
+        return [each for each in ready if (each.table.schema, each.name) not in there]
+
+    async with database.connection() as looking:
+        found = await read_indexes(looking)
+    if not gone(found) and not lacking(found):
+        return
+    async with _session(database) as connection:
+        with translated():
+            found = await read_indexes(connection)
+        for stored in gone(found):
+            await _drop(connection, stored, "index dropped: it is not declared any more")
+        for index in lacking(found):
+            held = [each for each in found if (each.schema, each.name) == (index.table.schema, index.name)]
+            await _make(connection, index, held[0] if held else None)
+
+
+@asynccontextmanager
+async def _session(database: Database) -> AsyncIterator[LoneConnection]:
+    """A session that may take its time, and the only one that builds.
+
+    Raises:
+        Unavailable: another session builds.
+    """
     connection = await database.lone_connection({
         "application_name": "indexer indexes",
         "statement_timeout": "0",
@@ -94,16 +126,7 @@ async def make_indexes(
         with translated():
             if not await connection.fetchval(TRY_LOCK, BUILD_LOCK):
                 raise Unavailable("another session builds indexes")
-            found = await read_indexes(connection)
-        names = {(each.table.schema, each.name) for each in declared}
-        for stored in found:
-            if (stored.schema, stored.table) in tables and (stored.schema, stored.name) not in names:
-                await _drop(connection, stored, "index dropped: it is not declared any more")
-        there = {(each.schema, each.name): each for each in found}
-        for index in ready:
-            held = there.get((index.table.schema, index.name))
-            if held is None or held.state != "ready":
-                await _make(connection, index, held)
+        yield connection
     finally:
         connection.terminate()
 
