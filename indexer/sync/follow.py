@@ -66,6 +66,8 @@ class Follower:
         self._window: Window | None = None
         #: The newest block that is recorded as final; -1: none yet.
         self._final = -1
+        #: Whether the node said what is final when it was asked last.
+        self._finality_is_told = False
         #: The endpoints of `_node` that still have our cursor, while a step follows another one.
         self._keeping: tuple[str, ...] = ()
 
@@ -173,9 +175,10 @@ class Follower:
 
     async def _step_with(self, node: Node, head: Header) -> bool:
         window = await self._held()
-        if window is not None and head.follows(window.cursor):
+        if window is not None and head.follows(window.cursor) and self._finality_is_told:
             return await self._step_to_child(node, window, head)
         finalized = await self.finalized(head, node)
+        self._finality_is_told = True
         if window is None:
             await self._begin_at(node, None, finalized)
             log.info("tail started", block=finalized.number)
@@ -195,12 +198,16 @@ class Follower:
     async def _step_to_child(self, node: Node, window: Window, head: Header) -> bool:
         """The everyday step: the next block, read and written while the node says what is final.
 
-        There is nothing to jump over, so what is final matters only afterwards.
+        There is nothing to jump over, so what is final matters only afterwards. Where that is not told any more, this
+        is the last block that is written before it is.
         """
+        self._finality_is_told = False
         finality = asyncio.ensure_future(self.finalized(head, node))
         try:
             more = await self._advance(node, window, Span(head.number, head.number), head)
-            await self._settle(node, await finality)
+            finalized = await finality
+            self._finality_is_told = True
+            await self._settle(node, finalized)
         finally:
             finality.cancel()
             await asyncio.gather(finality, return_exceptions=True)

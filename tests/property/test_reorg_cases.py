@@ -261,6 +261,20 @@ def _other_genesis() -> Any:
     return type(block)(0, bytes(32), 17, (), 99)
 
 
+async def test_at_most_one_more_block_is_written_while_nobody_says_what_is_final(database_url: str) -> None:
+    async with World(database_url) as world:
+        await begun(world)
+        cursor = await cursor_number(world)
+        world.node.answers_instead["eth_getBlockByNumber"] = _without_finality(world.node)
+        for seed in (2, 3, 4):
+            world.mine(1, seed=seed)
+            with pytest.raises(Unavailable, match="no finalized block, though there was one before"):
+                await world.forced_step()
+            assert await cursor_number(world) == cursor + 1
+        world.node.answers_instead.clear()
+        await world.settle()
+
+
 async def test_finality_that_is_missing_after_it_was_there_stops_the_tail_until_it_is_back(
     database_url: str,
 ) -> None:
