@@ -154,11 +154,11 @@ def _backfill(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     backfill.add_argument(
         "--workers",
         type=count,
-        default=len(os.sched_getaffinity(0)),
+        default=1,
         metavar="N",
         help="processes that fetch, decode and write, this one included; others are started only when there is "
-        "work for them (default: one a core, here %(default)s; 1: no other process). How many ranges each of them "
-        "has in flight is backfill.parallel",
+        "work for them (default: %(default)s, no other process). How many ranges each of them has in flight is "
+        "backfill.parallel",
     )
     add_json(backfill)
     # Without help it is not listed: only `backfill` itself can talk to it.

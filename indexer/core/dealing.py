@@ -99,6 +99,8 @@ class Dealer:
 
     def _portion_blocks(self) -> int:
         left = self._left.blocks
+        if self._hands == 1:
+            return left
         pace = self._blocks_per_second
         if pace is None:
             return max(1, min(FIRST_PORTION_BLOCKS, left // (4 * self._hands)))

@@ -66,8 +66,6 @@ class Follower:
         self._window: Window | None = None
         #: The newest block that is recorded as final; -1: none yet.
         self._final = -1
-        #: Whether the node said what is final when it was asked last.
-        self._finality_is_told = False
         #: The endpoints of `_node` that still have our cursor, while a step follows another one.
         self._keeping: tuple[str, ...] = ()
 
@@ -175,10 +173,10 @@ class Follower:
 
     async def _step_with(self, node: Node, head: Header) -> bool:
         window = await self._held()
-        if window is not None and head.follows(window.cursor) and self._finality_is_told:
-            return await self._step_to_child(node, window, head)
+        if window is not None and head.follows(window.cursor):
+            await self._step_to_child(node, window, head)
+            return False
         finalized = await self.finalized(head, node)
-        self._finality_is_told = True
         if window is None:
             await self._begin_at(node, None, finalized)
             log.info("tail started", block=finalized.number)
@@ -195,23 +193,18 @@ class Follower:
         await self._settle(node, finalized)
         return more
 
-    async def _step_to_child(self, node: Node, window: Window, head: Header) -> bool:
-        """The everyday step: the next block, read and written while the node says what is final.
-
-        There is nothing to jump over, so what is final matters only afterwards. Where that is not told any more, this
-        is the last block that is written before it is.
-        """
-        self._finality_is_told = False
+    async def _step_to_child(self, node: Node, window: Window, head: Header) -> None:
+        """The everyday step: the next block, read while the node says what is final; there is nothing to jump over."""
         finality = asyncio.ensure_future(self.finalized(head, node))
         try:
-            more = await self._advance(node, window, Span(head.number, head.number), head)
-            finalized = await finality
-            self._finality_is_told = True
-            await self._settle(node, finalized)
+            with self._metrics.processing():
+                blocks = await self._reader.read(node, [head])
+                finalized = await finality
+                await self._append(window, blocks)
         finally:
             finality.cancel()
             await asyncio.gather(finality, return_exceptions=True)
-        return more
+        await self._settle(node, finalized)
 
     async def _held(self) -> Window | None:
         if self._window is None:
@@ -262,12 +255,14 @@ class Follower:
             return await self._replace(node, window, head, forward=True)
         canonical.require_linked(window.cursor, headers)
         with self._metrics.processing():
-            blocks = await self._reader.read(node, headers)
-            with self._metrics.commit():
-                await self._writer.append(window.cursor, blocks)
-        self._window = window.extended(header.id for header in headers)
-        self._written(blocks)
+            await self._append(window, await self._reader.read(node, headers))
         return span.last < head.number
+
+    async def _append(self, window: Window, blocks: list[FollowedBlock]) -> None:
+        with self._metrics.commit():
+            await self._writer.append(window.cursor, blocks)
+        self._window = window.extended(block.header.id for block in blocks)
+        self._written(blocks)
 
     async def _replace(self, node: Node, window: Window, head: Header, *, forward: bool) -> bool:
         """Exchange what the chain no longer holds for what it holds now.

@@ -1,10 +1,8 @@
-"""What a followed block does not wait for, and how many are in memory at the same time."""
+"""How many followed blocks are in memory at the same time."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
-from random import Random
 from typing import cast
 
 import pytest
@@ -17,41 +15,8 @@ from indexer.core.source import LogFilter
 from indexer.rpc.blocks import NO_LOGS
 from indexer.rpc.node import Node
 from indexer.sync.blocks import READ_AHEAD, READ_AHEAD_GAS, BlockReader, Watching
-from tests.chaos.scene import CONTRACTS, Scene
-from tests.fixtures.fakechain import FakeChain
-from tests.fixtures.fakenode import FakeNode
-from tests.fixtures.node import Hang, fault_node
-from tests.fixtures.program import started, write_config
 
 pytestmark = pytest.mark.integration
-
-
-async def test_a_block_is_written_while_the_node_keeps_silent_about_finality(
-    empty_database_url: str, tmp_path: Path
-) -> None:
-    fake = FakeNode(FakeChain())
-    async with fault_node(fake) as node:
-        scene = Scene(fake, node.url, empty_database_url, tmp_path, Random(5))
-        scene.mine(20)
-        scene.finalize(10)
-        path = write_config(
-            tmp_path,
-            CONTRACTS,
-            rpc=[node.url],
-            database_url=empty_database_url,
-            chain={"poll_seconds": 0.05},
-            timeouts={"request_seconds": 3.0},
-        )
-        async with started("run", "--config", str(path)):
-            await scene.caught_up()
-            silence = node.fault(Hang(), "eth_getBlockByNumber", when=lambda params: params[0] == "finalized")
-            scene.mine()
-            await scene.followed()
-            assert silence.hits > 0
-            node.heal()
-            scene.mine()
-            scene.finalize()
-            await scene.caught_up()
 
 
 class SlowNode:
