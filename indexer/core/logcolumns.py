@@ -126,6 +126,12 @@ def block_columns(logs: Sequence[WireLog]) -> BlockColumns:
     return BlockColumns(np.repeat(np.array(numbers, dtype=np.int64), lengths), hashes, times)
 
 
+def are_in_order(numbers: Integers, indexes: Integers) -> bool:
+    """Whether logs with these block numbers and indexes are in chain order, none of them twice."""
+    step, index_step = np.diff(numbers), np.diff(indexes)
+    return bool(((step > 0) | ((step == 0) & (index_step > 0))).all())
+
+
 def log_indexes(logs: Sequence[WireLog]) -> Integers:
     """The position of each log in its block. Raises: Inconsistent."""
     return _quantities([log.log_index for log in logs], "a log's logIndex", LAST_INDEX)

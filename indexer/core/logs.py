@@ -10,7 +10,7 @@ import numpy as np
 from indexer.core.answeredlogs import AnsweredLogs
 from indexer.core.arrays import Integers
 from indexer.core.errors import Inconsistent
-from indexer.core.logcolumns import Kind, LogColumns, block_columns, log_columns, log_indexes
+from indexer.core.logcolumns import Kind, LogColumns, are_in_order, block_columns, log_columns, log_indexes
 from indexer.core.model import Header, Span
 from indexer.core.source import LogFilter
 from indexer.core.wire import WireLog
@@ -101,8 +101,7 @@ def _in_order(
     logs: Sequence[WireLog], numbers: Integers, indexes: Integers
 ) -> tuple[Sequence[WireLog], Integers, Integers]:
     """The logs, their block numbers and their indexes in chain order."""
-    step, index_step = np.diff(numbers), np.diff(indexes)
-    if ((step > 0) | ((step == 0) & (index_step > 0))).all():
+    if are_in_order(numbers, indexes):
         return logs, numbers, indexes
     order = np.lexsort((indexes, numbers))
     numbers, indexes = numbers[order], indexes[order]

@@ -19,7 +19,7 @@ import numpy as np
 
 from indexer.core.arrays import Bytes, Flags, Integers
 from indexer.core.errors import Inconsistent
-from indexer.core.logcolumns import BlockColumns, Kind, LogColumns, check_transactions
+from indexer.core.logcolumns import BlockColumns, Kind, LogColumns, are_in_order, check_transactions
 from indexer.core.wire import LAST_INDEX, LAST_TIME, WireLog
 
 #: The fewest logs of one template on average for which this is quicker than reading JSON.
@@ -243,8 +243,7 @@ class _Table:
 
     def finished(self) -> Scanned:
         """All columns."""
-        step, index_step = np.diff(self._numbers), np.diff(self._indexes)
-        if not ((step > 0) | ((step == 0) & (index_step > 0))).all():
+        if not are_in_order(self._numbers, self._indexes):
             raise _Surprise
         check_transactions(self._numbers, self._transaction_indexes, self._transaction_hashes)
         data_starts: Integers = np.zeros(self._count + 1, dtype=np.int64)

@@ -103,7 +103,7 @@ class HttpTransport:
         """Let go of all connections."""
         await self._session.close()
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes | bytearray:
+    async def _read(self, response: aiohttp.ClientResponse) -> bytearray:
         most = self._timing.response_bytes
         length = response.content_length
         if length is not None and length > most:

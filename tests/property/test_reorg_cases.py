@@ -131,26 +131,31 @@ async def test_a_branch_that_is_taken_back_while_it_is_read_leaves_no_trace(data
 
 def _back_after(calls: int, chain: FakeChain, ours: list[FakeBlock]) -> Callable[[str, list[Any]], None]:
     """A node that has another branch for so many calls, and then our blocks again."""
-    answered = 0
 
-    def count(method: str, params: list[Any]) -> None:
-        nonlocal answered
-        answered += 1
-        if answered > calls:
-            chain.blocks = list(ours)
+    def back() -> None:
+        chain.blocks = list(ours)
 
-    return count
+    return _after(calls, back)
 
 
 def _dead_after(calls: int) -> Callable[[str, list[Any]], None]:
     """A node that answers so many calls and then none."""
+
+    def die() -> None:
+        raise RpcError(-32000, "header not found")
+
+    return _after(calls, die)
+
+
+def _after(calls: int, then: Callable[[], None]) -> Callable[[str, list[Any]], None]:
+    """A node to which something happens before it answers any call after so many."""
     answered = 0
 
     def count(method: str, params: list[Any]) -> None:
         nonlocal answered
         answered += 1
         if answered > calls:
-            raise RpcError(-32000, "header not found")
+            then()
 
     return count
 
