@@ -86,6 +86,9 @@ async def _until_told_to_stop(work: Coroutine[Any, Any, int], stopped: int) -> i
         return stopped
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
+        if told:
+            # Told a second time on its last steps, it still ends with the exit code of what it did.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if not task.done():
             # SIGINT cancelled us and not the task.
             task.cancel()

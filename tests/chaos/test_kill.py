@@ -71,7 +71,8 @@ class Killer:
     async def kill_preparing(self, program: Program) -> None:
         """Kill the program between its first word and its first block, mostly while it changes the schema."""
         if self.kills % 3:
-            await self._onlooker.freezes_writing(program)
+            # Where everything is prepared and followed already, a new block gives it something to write.
+            await self._onlooker.freezes_writing(program, partial(self._world.keep_going, self._onlooker))
         else:
             await program.journalled("started")
             # Nothing that happens in this time can be waited for: it is to be any moment.
