@@ -11,10 +11,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Exemplar
 
 import indexer
+from indexer.core.abi import EventSpec
 from indexer.core.adminroles import CHANGES
 from indexer.core.health import Halted
 from indexer.core.model import Encoded, FollowedBlock, Header, Transaction
 from indexer.core.source import Source
+from indexer.core.watched import WatchedContract
 from indexer.metrics import labels
 from indexer.metrics import specs_edges as edges
 from indexer.metrics import specs_indexed as indexed
@@ -95,14 +97,21 @@ class Metrics(RpcFacts):
         """The chain's id is known now; it becomes the label unless the configuration gave one."""
         self._chain = self._chain or str(chain_id)
 
+    def expect(self, watched: Iterable[WatchedContract]) -> None:
+        """Begin the series of these contracts at 0, before there is a node, a database or the lead.
+
+        What is counted first would else be no increase: Prometheus has to see the 0 before it.
+        """
+        for contract in watched:
+            self._begin(contract.name)
+            for table in contract.tables:
+                self._begin_event(contract.name, table.event)
+
     def watch(self, sources: Iterable[Source], contracts: Mapping[bytes, str]) -> None:
         """Begin the series of these sources, and of the contracts at these addresses, at 0."""
         for source in sources:
             self._sources[source.id] = (source.contract, source.event.name)
-            self._instruments.counter(indexed.EVENTS).labels(source.contract, source.event.name)
-            if source.event.topic0 in CHANGES:
-                change = CHANGES[source.event.topic0]
-                self._instruments.counter(indexed.ADMIN_CHANGES).labels(source.contract, change)
+            self._begin_event(source.contract, source.event)
         self._contracts.update(contracts)
         self._instruments.gauge(edges.SOURCES).set(len(self._sources))
         for contract in {contract for contract, _ in self._sources.values()} | set(contracts.values()):
@@ -300,6 +309,11 @@ class Metrics(RpcFacts):
             self._instruments.counter(indexed.CONTRACT_FAILURES).labels(contract, failure)
         for reason in labels.UNDECODED_REASONS:
             self._instruments.counter(indexed.UNDECODED_LOGS).labels(contract, reason)
+
+    def _begin_event(self, contract: str, event: EventSpec) -> None:
+        self._instruments.counter(indexed.EVENTS).labels(contract, event.name)
+        if event.topic0 is not None and event.topic0 in CHANGES:
+            self._instruments.counter(indexed.ADMIN_CHANGES).labels(contract, CHANGES[event.topic0])
 
     def _tell_halt(self, kind: str | None) -> None:
         for reason in labels.HALTS:
