@@ -177,7 +177,8 @@ async def test_every_series_that_is_asked_for_is_exported_and_every_exported_one
     _require_documented(live)
     monitoring = uses_of_monitoring(MONITORING) if MONITORING.is_dir() else []
     records = recorded(MONITORING) if MONITORING.is_dir() else set[str]()
-    assert problems([*monitoring, *uses_of_documents(DOCUMENTS)], live, records) == []
+    found = problems([*monitoring, *uses_of_documents(DOCUMENTS)], live, records)
+    assert not found, "\n".join(found)
 
 
 async def _record_backup(database_url: str) -> None:
