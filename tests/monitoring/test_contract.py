@@ -157,11 +157,11 @@ async def test_every_series_that_is_asked_for_is_exported_and_every_exported_one
         config = write_config(tmp_path, contracts, rpc=[node.url], database_url=empty_database_url)
         async with started("run", "--config", str(config)) as program:
             await until_at_head(empty_database_url, dev.rpc_url)
+            await _record_backup(empty_database_url)
             await until_complete(empty_database_url)
             await dev.reorg(3)
             await dev.step(20)
             await until_at_head(empty_database_url, dev.rpc_url)
-            await _record_backup(empty_database_url)
             await program.get("/health")
 
             async def settled() -> Metrics | None:

@@ -21,7 +21,7 @@ from tests.unit.test_metrics import PROFILE, sources
 pytestmark = pytest.mark.integration
 
 CONFIG = """
-global: {{scrape_interval: 1s}}
+global: {{scrape_interval: 200ms}}
 scrape_configs: [{{job_name: indexer, static_configs: [{{targets: ["{target}"]}}]}}]
 """
 COMMITS = "indexer_commit_duration_seconds_bucket"
