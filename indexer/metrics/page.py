@@ -19,7 +19,8 @@ that the node told. A number that is not known yet has no series.
 Counters begin at 0 with the process, before there is a node or a database, with every value of their labels that can be
 known then: contracts and events of the configuration, endpoints with each method and outcome. So the first event, error
 or refusal is an increase that `increase()` sees. For that the chain's label has to be known from the start too: give
-`chain.id` or `chain.name`, or series begin anew when the node has told the id, with what is counted until the next scrape.
+`chain.id` or `chain.name`; else series begin anew when the node has told the id, with what is counted until the next
+scrape.
 
 Labels are bounded: contracts and events come from the configuration, endpoints are named and never given by
 URL, and what is not in the lists at the end of this page counts as `{labels.OTHER}`.
@@ -38,8 +39,8 @@ way: counters are exported at 0 from the start, and `process_start_time_seconds`
 ## What a scrape costs
 
 Lines that did not change since the last scrape are not written again, and compression is the quickest that gzip has.
-[performance.md](performance.md#a-scrape) has the figures for 100 contracts of 20 events each (3,700 lines, 350 kB, 21 kB
-compressed): a few milliseconds.
+[performance.md](performance.md#a-scrape) has the figures for 100 contracts of 20 events each (3,700 lines, 350 kB, 21
+kB compressed): a few milliseconds.
 
 ## A metric of your own
 
