@@ -50,13 +50,13 @@ kB compressed): a few milliseconds.
 
    ```python
    OPERATIONS = MetricSpec(
-       "indexer_operations_total",  # the name
-       "counter",                   # counter, gauge or histogram
-       "operations",                # the unit
-       "Operations, by kind.",      # what the number means
-       "when one ends",             # what moves it
-       ("kind",),                   # labels, `chain` left out
-   )                                # a histogram has its buckets as the last argument
+       "indexer_operations_total",
+       "counter",  # or gauge, or histogram
+       "operations",  # the unit
+       "Operations, by kind.",  # what the number means
+       "when one ends",  # what moves it
+       ("kind",),  # labels, `chain` left out; after them a histogram has its buckets
+   )
    ```
 
 2. Tell it in a method of `Metrics` (`facts.py`), named after what happened; whoever knows the fact calls that:

@@ -88,6 +88,7 @@ class RpcObserver(Protocol):
 
     def checking(self) -> AbstractContextManager[None]:
         """Around all work on answers that have been read: it is neither waiting nor reading."""
+        ...
 
 
 class SilentObserver:
