@@ -33,11 +33,12 @@ class Instruments:
         self._histograms = {spec.name: Histogram(spec) for spec in CATALOGUE if spec.kind == "histogram"}
         every: dict[str, Counter | Gauge | Histogram] = {**self._counters, **self._gauges, **self._histograms}
         self._families = tuple(every[spec.name] for spec in CATALOGUE)
+        self._before: list[Callable[[], None]] = []
         self._process = CollectorRegistry()
         self._process.register(_OfProcess(chain))
         #: The same as values.
         self.registry = CollectorRegistry()
-        self.registry.register(_Ours(self._families, chain))
+        self.registry.register(_Ours(self._families, chain, self._before))
         self.registry.register(_OfProcess(chain))
 
     def counter(self, spec: MetricSpec) -> Counter:
@@ -49,12 +50,18 @@ class Instruments:
     def histogram(self, spec: MetricSpec) -> Histogram:
         return self._histograms[spec.name]
 
+    def before_scrape(self, catch_up: Callable[[], None]) -> None:
+        """Call this at the beginning of each scrape, to bring counters up to what is counted elsewhere."""
+        self._before.append(catch_up)
+
     def read(self, spec: MetricSpec, value: Callable[[], float | None]) -> None:
         """Let this gauge, which has no labels, be computed at each scrape from what is in memory."""
         self._gauges[spec.name].read(value)
 
     def page(self, *, openmetrics: bool) -> bytes:
         """All of it as OpenMetrics 1.0.0, or in the Prometheus text format 0.0.4; does no I/O but for /proc."""
+        for catch_up in self._before:
+            catch_up()
         chain = self._chain()
         ours = "".join([family.text(chain, openmetrics=openmetrics) for family in self._families])
         if openmetrics:
@@ -65,14 +72,22 @@ class Instruments:
 class _Ours(Collector):
     """The metrics of the catalogue."""
 
-    def __init__(self, families: Iterable[Counter | Gauge | Histogram], chain: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        families: Iterable[Counter | Gauge | Histogram],
+        chain: Callable[[], str],
+        before: Iterable[Callable[[], None]],
+    ) -> None:
         self._families = families
         self._chain = chain
+        self._before = before
 
     def describe(self) -> Iterable[Metric]:
         return []
 
     def collect(self) -> Iterator[Metric]:
+        for catch_up in self._before:
+            catch_up()
         chain = self._chain()
         for family in self._families:
             yield family.metric(chain)

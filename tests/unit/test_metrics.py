@@ -25,6 +25,7 @@ from indexer.core.source import Source
 from indexer.metrics import Metrics, labels, specs_edges, specs_indexed
 from indexer.metrics.catalogue import CATALOGUE
 from indexer.metrics.page import page
+from indexer.metrics.registry import Instruments
 from indexer.metrics.spec import MetricSpec
 from indexer.rpc.observer import Outcome, RpcObserver
 from tests.fixtures.promtool import Promtool
@@ -326,6 +327,14 @@ def test_our_encoder_writes_what_the_librarys_writes(openmetrics: bool) -> None:
     metrics.leader(False)
     metrics.request("rpc-1", "eth_getLogs", "ok", math.inf, 10**9, 10**21)
     compare()
+
+
+def test_what_is_counted_elsewhere_is_brought_up_before_each_scrape() -> None:
+    instruments = Instruments(lambda: "1")
+    reorgs = instruments.counter(specs_indexed.REORGS)
+    instruments.before_scrape(reorgs.inc)
+    assert b'indexer_reorgs_total{chain="1"} 1.0' in instruments.page(openmetrics=False)
+    assert instruments.registry.get_sample_value("indexer_reorgs_total", {"chain": "1"}) == 2
 
 
 def test_exemplars_name_the_block_where_openmetrics_is_asked_for(metrics: Metrics, clock: Clock) -> None:
