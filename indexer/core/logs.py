@@ -16,6 +16,8 @@ from indexer.core.source import LogFilter
 from indexer.core.wire import WireLog
 
 _CHECKED = object()
+#: The JSON of a log with three topics and without its data.
+_LOG_BYTES = 640
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +41,13 @@ class RangeLogs:
     def __post_init__(self) -> None:
         if self.proof is not _CHECKED:
             raise TypeError("logs become RangeLogs through check_range_logs only")
+
+    @property
+    def text_bytes(self) -> int:
+        """About how long their JSON was."""
+        if self.columns is None:
+            return 0
+        return len(self.columns) * _LOG_BYTES + 2 * len(self.columns.data)
 
     @property
     def untimed(self) -> list[int]:

@@ -11,8 +11,10 @@ from indexer.core.model import Span
 
 #: The range to begin with, before anything is known about a node.
 FIRST_RANGE_BLOCKS = 2_000
-#: Answers near this many logs are neither wasteful nor too long to hold in memory.
+#: Answers near this many logs are not wasteful.
 TARGET_LOGS = 20_000
+#: Answers near this many bytes are not too large to hold several of them in memory, whatever the logs carry.
+TARGET_BYTES = 8 * 1024 * 1024
 #: How much a range may grow after one good answer.
 GROWTH = 2.0
 
@@ -118,12 +120,12 @@ class RangeSize:
     _patience: int = FIRST_PATIENCE
     _good_at_ceiling: int = 0
 
-    def answered(self, span: Span, logs: int) -> None:
-        """Learn from a complete answer with that many logs."""
-        fitting = len(span) * self.target_logs / logs if logs else len(span) * GROWTH
-        grown = min(fitting, len(span) * GROWTH)
+    def answered(self, span: Span, logs: int, size_bytes: int = 0) -> None:
+        """Learn from a complete answer with that many logs, whose text had about so many bytes."""
+        fullness = max(logs / self.target_logs, size_bytes / TARGET_BYTES)
+        grown = len(span) * min(1 / fullness if fullness else GROWTH, GROWTH)
         # A short range at the end of a gap says nothing about longer ones.
-        if grown < self.blocks and len(span) < self.blocks and logs < self.target_logs:
+        if grown < self.blocks and len(span) < self.blocks and fullness < 1:
             return
         if self.ceiling is not None and grown > self.ceiling:
             self._good_at_ceiling += SPARSE_WEIGHT if logs * SPARSE_WEIGHT < self.target_logs else 1

@@ -30,6 +30,10 @@ _RECEIPTS = Decoder(list[WireReceipt] | None)
 _RECEIPT = Decoder(WireReceipt | None)
 
 
+#: The largest answer to a question that can be asked for fewer blocks: several are in memory at a time.
+MOST_RANGE_BYTES = 32 * 1024 * 1024
+
+
 class Reader(Protocol[Decoded_co]):
     """Makes a value of a result's JSON."""
 
@@ -47,6 +51,8 @@ class Call(Generic[Result]):
     decoder: Reader[Result]
     #: Whether less can be asked for when the endpoint finds it too much.
     narrowable: bool = False
+    #: An answer with more bytes counts as too much; None: as many as any answer may have.
+    most_bytes: int | None = None
 
 
 def chain_id() -> Call[str]:
@@ -86,7 +92,8 @@ def block_of_hash(block_hash: bytes) -> Call[WireBlock | None]:
 
 def logs_in(span: Span, wanted: LogFilter) -> Call[Sequence[WireLog]]:
     """The logs of a range of canonical blocks."""
-    return _logs({"fromBlock": hex(span.first), "toBlock": hex(span.last)}, wanted)
+    most_bytes = MOST_RANGE_BYTES if len(span) > 1 else None
+    return _logs({"fromBlock": hex(span.first), "toBlock": hex(span.last)}, wanted, most_bytes)
 
 
 def logs_of(block_hash: bytes, wanted: LogFilter) -> Call[Sequence[WireLog]]:
@@ -128,13 +135,15 @@ def _chunks(items: tuple[bytes, ...], most: int) -> list[tuple[bytes, ...]]:
     return [items[at : at + most] for at in range(0, len(items), most)]
 
 
-def _logs(blocks: dict[str, object], wanted: LogFilter) -> Call[Sequence[WireLog]]:
+def _logs(
+    blocks: dict[str, object], wanted: LogFilter, most_bytes: int | None = None
+) -> Call[Sequence[WireLog]]:
     if not wanted.addresses:
         raise ValueError("a filter without addresses would ask for every log of the chain")
     blocks["address"] = [_hex(address) for address in wanted.addresses]
     if wanted.topic0s is not None:
         blocks["topics"] = [[_hex(topic) for topic in wanted.topic0s]]
-    return Call("eth_getLogs", (blocks,), _LOGS, narrowable=True)
+    return Call("eth_getLogs", (blocks,), _LOGS, narrowable=True, most_bytes=most_bytes)
 
 
 def _block(block: int | str) -> str:

@@ -242,6 +242,10 @@ class Endpoint:
         """How long it should be left alone, 0 for not at all."""
         return self.health.wait_seconds(self._clock())
 
+    def pause_seconds(self) -> float:
+        """How long to leave it alone at least between two looks at its newest block."""
+        return max(self.wait_seconds(), self._limiter.pause_of_a_watch())
+
     def unexplained(self, method: str, code: int | None, text: str) -> None:
         """Count an answer that no rule explains; each different one is shown once in the journal."""
         self._observer.unknown_error(self.name)
@@ -286,11 +290,12 @@ class Endpoint:
         first_id = self._next_id
         self._next_id += len(calls)
         encoded = envelope.encode(calls, first_id)
+        most_bytes = min((call.most_bytes for call in calls if call.most_bytes is not None), default=None)
         begun = self._clock()
         received = 0
         try:
             answer = await self._transport.exchange(
-                envelope.joined(encoded), range(first_id, first_id + len(calls))
+                envelope.joined(encoded), range(first_id, first_id + len(calls)), most_bytes
             )
             received = len(answer.body)
             replies = await self._read(answer, calls, first_id)

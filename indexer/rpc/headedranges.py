@@ -10,7 +10,7 @@ from itertools import pairwise
 from indexer.core.bloomcheck import unexplained
 from indexer.core.errors import Inconsistent
 from indexer.core.logs import RangeLogs
-from indexer.core.model import Header, Span
+from indexer.core.model import BlockId, Header, Span
 from indexer.core.source import LogFilter
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.observer import Disagreement
@@ -34,17 +34,19 @@ async def read_headed_range(
     span: Span,
     wanted: LogFilter,
     headers_of: Callable[[Sequence[int]], Awaitable[list[Header]]],
+    final: BlockId | None = None,
 ) -> HeadedRange:
     """The filter's logs in the span, after every header was linked and compared with them.
 
     Args:
         headers_of: reads headers, from any endpoint, and proves them where that is wanted.
+        final: a block that the endpoint has to have in its chain to be believed.
 
     Raises: as `read_range_logs`, and
         Inconsistent: the headers do not link, or the logs are not of these blocks, or a bloom filter excludes
             one of them.
     """
-    last, logs = await read_untimed_logs(endpoint, span, wanted)
+    last, logs = await read_untimed_logs(endpoint, span, wanted, final)
     headers = await headers_of(range(span.first, span.last + 1))
     _require_links(endpoint, headers)
     if headers[-1].id != last.id:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from indexer.core.errors import Inconsistent
-from indexer.core.model import Header
+from indexer.core.model import BlockId, Header
 from indexer.core.wire import WireHeader, header_of
 from indexer.rpc import calls
 from indexer.rpc.concurrent import AT_ONCE, fetch_all
@@ -51,6 +51,18 @@ async def tell_headers(endpoint: Endpoint, numbers: Sequence[int], told: dict[in
     missing = [number for number in numbers if number not in told]
     chunks = [missing[at : at + size] for at in range(0, len(missing), size)]
     await fetch_all(read, chunks, AT_ONCE)
+
+
+def require_holds(endpoint: Endpoint, final: BlockId, found: WireHeader | None) -> None:
+    """Return if what the endpoint has at the height of a block that is final is that block.
+
+    Raises:
+        Behind: it has none there.
+        Inconsistent: it is on another branch, or the chain broke its finality.
+    """
+    header = numbered(endpoint, found, final.number)
+    if header.id != final:
+        raise Inconsistent(f"{endpoint.name}: block {header.id} in the place of our {final}, which was final")
 
 
 async def read_latest(endpoint: Endpoint) -> Header:

@@ -144,7 +144,7 @@ class Heads:
                 await self.announce(endpoint, header)
             if endpoint.banned is not None:
                 return
-            await asyncio.sleep(max(self._poll_seconds, endpoint.wait_seconds()))
+            await asyncio.sleep(max(self._poll_seconds, endpoint.pause_seconds()))
 
     async def _listen(self, endpoint: Endpoint) -> None:
         failures = 0

@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 from indexer.rpc.callrate import CallRate
 from indexer.rpc.callwindow import CallWindow, Sent, window_calls
+from indexer.rpc.patience import waiting_for_turn
 
 #: So many requests a second carry the calls of a slow endpoint: fewer make bursts, more are work for nothing.
 _REQUESTS_PER_SECOND = 4
+#: Of the calls that are allowed, looking for the newest block takes this part at most.
+WATCHING_PART = 0.2
 #: Of the calls that are allowed, at most this part is lost because batches do not fill a second evenly.
 _LOST = 0.02
 
@@ -39,14 +42,15 @@ class Limiter:
         """Return when that many calls may be sent, which has to be at once; see `ended`."""
         if self._rate.per_second is None:
             return Sent(self._clock(), calls)
-        async with self._turn:
-            while True:
-                now = self._clock()
-                wait = self._window.wait(calls, self._rate.per_second, now)
-                if not wait:
-                    return self._window.send(calls, self._rate.per_second, now)
-                self._rate.pressed(now)
-                await asyncio.sleep(wait)
+        with waiting_for_turn():
+            async with self._turn:
+                while True:
+                    now = self._clock()
+                    wait = self._window.wait(calls, self._rate.per_second, now)
+                    if not wait:
+                        return self._window.send(calls, self._rate.per_second, now)
+                    self._rate.pressed(now)
+                    await asyncio.sleep(wait)
 
     def ended(self, sent: Sent, *, limited: int, answered: bool) -> bool:
         """Learn from how a request ended; whether calls are slower from now on.
@@ -63,6 +67,10 @@ class Limiter:
             return False
         self._window.close(now)
         return self._rate.limited(sent.at, now)
+
+    def pause_of_a_watch(self) -> float:
+        """Seconds between the calls of somebody who only watches: the rate is for those who work."""
+        return 1.0 / (self._rate.per_second * WATCHING_PART) if self._rate.per_second else 0.0
 
     def most_at_once(self) -> int | None:
         """Calls that may ever be sent together; None: any number."""

@@ -19,7 +19,7 @@ from indexer.rpc.concurrent import AT_ONCE, fetch_all
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Behind, Unsupported
 from indexer.rpc.headedranges import HeadedRange, read_headed_range
-from indexer.rpc.headers import ToldHeader, read_finalized, read_headers, tell_headers
+from indexer.rpc.headers import ToldHeader, read_finalized, read_headers, require_holds, tell_headers
 from indexer.rpc.heads import Heads
 from indexer.rpc.observer import RpcObserver
 from indexer.rpc.patience import Patience
@@ -186,19 +186,21 @@ class Node:
         span: Span,
         filter: LogFilter,  # noqa: A002
         proof: ProofLevel = "linked",
+        final: BlockId | None = None,
     ) -> RangeLogs:
         """The logs of a range of canonical blocks, complete with the times of their blocks.
 
         Args:
             proof: `linked` believes the answer if it is consistent; `bloom` reads every header and asks again
                 where a log may be missing; `receipts` takes the logs out of every block's receipts.
+            final: a block that whoever answers has to have in its chain to be believed.
 
         Raises:
             TooMuch: ask for fewer blocks; also for an unknown error, a time-out, and an answer that looks
                 cut off. Never for a single block.
         """
         if proof == "receipts":
-            return logs_of_blocks(span, filter, await self.range_receipts(span))
+            return logs_of_blocks(span, filter, await self.range_receipts(span, final))
         patience = Patience()
 
         # A range may have more headers than are read in the time of one question.
@@ -212,13 +214,13 @@ class Node:
         if proof == "bloom":
 
             async def with_headers(endpoint: Endpoint) -> HeadedRange:
-                return await read_headed_range(endpoint, span, filter, headers_of)
+                return await read_headed_range(endpoint, span, filter, headers_of, final)
 
             headed = await self._pool.run(with_headers, block=span.last, patience=patience)
             return await self._rechecks.settled_range(headed, filter)
 
         async def in_range(endpoint: Endpoint) -> RangeLogs:
-            return await read_range_logs(endpoint, span, filter, headers_of)
+            return await read_range_logs(endpoint, span, filter, headers_of, final)
 
         return await self._pool.run(in_range, block=span.last, patience=patience)
 
@@ -227,12 +229,13 @@ class Node:
         return self._pool.most_blocks()
 
     async def range_transactions(
-        self, span: Span, watched: frozenset[bytes], *, prove: bool = False
+        self, span: Span, watched: frozenset[bytes], *, prove: bool = False, final: BlockId | None = None
     ) -> tuple[list[Transaction], dict[int, bytes]]:
         """The watched addresses' transactions in a range of canonical blocks, and the hash of each block.
 
         Args:
             prove: whether their receipts are to be proved by each block's hash, where the node proves at all.
+            final: a block that whoever answers has to have in its chain to be believed.
 
         Raises:
             TooMuch: ask for fewer blocks. Never for a single block.
@@ -240,7 +243,9 @@ class Node:
 
         async def of_part(part: Span) -> tuple[list[Transaction], list[Header]]:
             async def in_part(endpoint: Endpoint) -> tuple[list[Transaction], list[Header]]:
-                return await read_transactions(endpoint, part, watched, prove=prove and self._checks.prove)
+                found = await read_transactions(endpoint, part, watched, prove=prove and self._checks.prove)
+                await _require_final(endpoint, final)
+                return found
 
             return await self._pool.run(in_part, block=part.last)
 
@@ -252,10 +257,13 @@ class Node:
         found = [transaction for some, _ in parts for transaction in some]
         return found, {header.number: header.hash for header in headers}
 
-    async def range_receipts(self, span: Span) -> list[BlockWithReceipts]:
+    async def range_receipts(self, span: Span, final: BlockId | None = None) -> list[BlockWithReceipts]:
         """The canonical blocks of a range with their transactions and receipts, each from one endpoint.
 
         Where the node proves what it reads, the receipts are proved by the block's hash.
+
+        Args:
+            final: a block that whoever answers has to have in its chain to be believed.
 
         Raises:
             TooMuch: ask for fewer blocks. Never for a single block.
@@ -263,7 +271,9 @@ class Node:
 
         async def of_part(part: Span) -> list[BlockWithReceipts]:
             async def in_part(endpoint: Endpoint) -> list[BlockWithReceipts]:
-                return await read_receipts(endpoint, part, prove=self._checks.prove)
+                found = await read_receipts(endpoint, part, prove=self._checks.prove)
+                await _require_final(endpoint, final)
+                return found
 
             return await self._pool.run(in_part, block=part.last)
 
@@ -314,6 +324,11 @@ class Node:
             except Unavailable:
                 if sum(number in told for number in numbers) == before:
                     raise
+
+
+async def _require_final(endpoint: Endpoint, final: BlockId | None) -> None:
+    if final is not None:
+        require_holds(endpoint, final, await endpoint.ask(calls.header_at(final.number)))
 
 
 def _requests(span: Span) -> list[Span]:

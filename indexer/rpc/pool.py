@@ -141,9 +141,8 @@ class Pool:
             stop=patience.is_over,
             reraise=True,
         )
-        limit = patience.begin(self._total)
         try:
-            async with limit:
+            async with patience.asking(self._total):
                 return await attempts(self._attempt, question, tour)
         except Behind as error:
             if tour.is_unsure:
@@ -151,7 +150,7 @@ class Pool:
                 raise Unavailable(str(error)) from error
             raise
         except TimeoutError as error:
-            if not limit.expired():
+            if not patience.ran_out:
                 raise
             last = f"; last: {tour.last}" if tour.last else ""
             raise Unavailable(f"no answer within {self._total:g} s{last}") from error

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from indexer.core.errors import Inconsistent, IndexerError, TooMuch
 from indexer.core.logs import RangeLogs, check_range_logs
-from indexer.core.model import Header, Span
+from indexer.core.model import BlockId, Header, Span
 from indexer.core.source import LogFilter
 from indexer.core.wire import WireHeader, WireLog
 from indexer.rpc import calls
 from indexer.rpc.endpoint import Endpoint
 from indexer.rpc.failures import Refused, TimedOut, TooManyAddresses, Unrecognised
-from indexer.rpc.headers import numbered
+from indexer.rpc.headers import numbered, require_holds
 from indexer.rpc.health import FAILURES_TO_OPEN
 
 #: More logs than this are checked in a thread, so that others are not held up.
@@ -27,25 +27,29 @@ async def read_range_logs(
     span: Span,
     wanted: LogFilter,
     headers: Callable[[Sequence[int]], Awaitable[list[Header]]],
+    final: BlockId | None = None,
 ) -> RangeLogs:
     """The filter's logs in canonical blocks of the span, with the time of each block that has one.
 
     Args:
         headers: reads the headers of blocks whose times did not come with the logs, from any endpoint.
+        final: a block that the endpoint has to have in its chain to be believed.
 
     Raises:
         TooMuch: fewer blocks are wanted, or could tell us more.
         Behind: the endpoint does not have the whole span.
         Inconsistent: the answer contradicts itself or what was asked.
     """
-    header, logs = await read_untimed_logs(endpoint, span, wanted)
+    header, logs = await read_untimed_logs(endpoint, span, wanted, final)
     if untimed := logs.untimed:
         logs = logs.with_headers(await headers(untimed))
     require_order_of_times(endpoint, logs, header)
     return logs
 
 
-async def read_untimed_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -> tuple[Header, RangeLogs]:
+async def read_untimed_logs(
+    endpoint: Endpoint, span: Span, wanted: LogFilter, final: BlockId | None = None
+) -> tuple[Header, RangeLogs]:
     """The span's last block, and the filter's logs without the times that the answer did not tell.
 
     Raises: as `read_range_logs`.
@@ -57,7 +61,7 @@ async def read_untimed_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -
             f"blocks {span}: {endpoint.name} takes ranges of {most} at most", blocks=most, is_cap=True
         )
     try:
-        header, found = await _ask(endpoint, span, wanted)
+        header, found = await _ask(endpoint, span, wanted, final)
     except IndexerError as error:
         if isinstance(error, TooMuch):
             endpoint.refused_range(span, error)
@@ -104,7 +108,9 @@ def narrowed(error: IndexerError, endpoint: Endpoint, span: Span) -> IndexerErro
     return None
 
 
-async def _ask(endpoint: Endpoint, span: Span, wanted: LogFilter) -> tuple[Header, list[WireLog]]:
+async def _ask(
+    endpoint: Endpoint, span: Span, wanted: LogFilter, final: BlockId | None
+) -> tuple[Header, list[WireLog]]:
     """The last block's header, and the logs as they came.
 
     Where the endpoint wants fewer addresses the filter is split, and the limit remembered.
@@ -113,7 +119,7 @@ async def _ask(endpoint: Endpoint, span: Span, wanted: LogFilter) -> tuple[Heade
     while True:
         parts = calls.split_filter(wanted, most)
         try:
-            header, *answers = await _ask_parts(endpoint, span, parts)
+            header, *answers = await _ask_parts(endpoint, span, parts, final)
         except TooMuch as error:
             most = fewer(error, parts) if error.addresses or len(span) == 1 else None
             if most is None:
@@ -127,15 +133,24 @@ async def _ask(endpoint: Endpoint, span: Span, wanted: LogFilter) -> tuple[Heade
 
 
 async def _ask_parts(
-    endpoint: Endpoint, span: Span, parts: Sequence[LogFilter]
+    endpoint: Endpoint, span: Span, parts: Sequence[LogFilter], final: BlockId | None
 ) -> tuple[Header, *tuple[list[WireLog], ...]]:
     # A node that fell behind answers a range beyond its head with fewer logs and no error. So its block at
     # the end of the range is asked for in the same request, and first: what it had then it has for the logs.
-    # So is the chain: no hash that we know tells whether these blocks are of ours.
+    # So is the chain, and, last, the block that is final: a node that went over to another branch below it
+    # would mix the branches, and nothing that is stored would show it.
+    finals = [final.number] if final is not None else []
     chain, last, *answers = await endpoint.ask_all(
-        [calls.chain_id(), calls.header_at(span.last), *(calls.logs_in(span, part) for part in parts)]
+        [
+            calls.chain_id(),
+            calls.header_at(span.last),
+            *(calls.logs_in(span, part) for part in parts),
+            *(calls.header_at(number) for number in finals),
+        ]
     )
     endpoint.require_chain(chain)
+    if final is not None:
+        require_holds(endpoint, final, answers.pop())
     wire: WireHeader | None = last
     return numbered(endpoint, wire, span.last), *answers
 

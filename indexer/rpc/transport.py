@@ -32,6 +32,10 @@ class Timing:
     #: The largest answer that is read.
     response_bytes: int = 256 * 1024 * 1024
 
+    def most_bytes(self, of_this_answer: int | None) -> int:
+        """How large an answer may be that has a limit of its own, or none."""
+        return self.response_bytes if of_this_answer is None else min(of_this_answer, self.response_bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -47,8 +51,11 @@ class Answer:
 class Transport(Protocol):
     """A way to an endpoint."""
 
-    async def exchange(self, body: bytes, ids: range) -> Answer:
+    async def exchange(self, body: bytes, ids: range, most_bytes: int | None = None) -> Answer:
         """The answer to a request that carries these ids.
+
+        Args:
+            most_bytes: the answer may have so many where that is less than what any answer may have.
 
         Raises:
             Disconnected, TimedOut, Garbled: there is none.
@@ -85,14 +92,15 @@ class HttpTransport:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
-    async def exchange(self, body: bytes, ids: range) -> Answer:
+    async def exchange(self, body: bytes, ids: range, most_bytes: int | None = None) -> Answer:
         """The answer to a request; see `Transport`."""
         del ids  # HTTP pairs answers with requests by itself
+        most = self._timing.most_bytes(most_bytes)
         try:
             async with self._session.post(self._url, data=body, allow_redirects=False) as response:
                 return Answer(
                     response.status,
-                    await self._read(response),
+                    await self._read(response, most),
                     seconds_to_wait(response.headers.get("Retry-After"), time.time()),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -103,12 +111,11 @@ class HttpTransport:
         """Let go of all connections."""
         await self._session.close()
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytearray:
-        most = self._timing.response_bytes
+    async def _read(self, response: aiohttp.ClientResponse, most: int) -> bytearray:
         length = response.content_length
         if length is not None and length > most:
             response.close()
-            raise self._too_large()
+            raise too_large(self._name, most)
         if length is not None and "Content-Encoding" not in response.headers:
             return await self._read_known(response, length)
         body = bytearray()
@@ -117,7 +124,7 @@ class HttpTransport:
             body += chunk
             if len(body) > most:
                 response.close()
-                raise self._too_large()
+                raise too_large(self._name, most)
         return body
 
     @staticmethod
@@ -131,8 +138,10 @@ class HttpTransport:
             size += len(chunk)
         return body
 
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"{self._name}: an answer of more than {self._timing.response_bytes} bytes")
+
+def too_large(name: str, most_bytes: int) -> TooLarge:
+    """What an answer of more bytes means."""
+    return TooLarge(f"{name}: an answer of more than {most_bytes} bytes")
 
 
 def broken(name: str, error: Exception, timing: Timing) -> Failure:

@@ -14,8 +14,8 @@ from msgspec.json import Decoder
 from indexer.core.model import Header
 from indexer.core.wire import WireHeader, header_of
 from indexer.rpc.envelope import UNREADABLE
-from indexer.rpc.failures import Disconnected, Failure, Garbled, TooLarge, Unsupported
-from indexer.rpc.transport import Answer, Timing, broken
+from indexer.rpc.failures import Disconnected, Failure, Garbled, Unsupported
+from indexer.rpc.transport import Answer, Timing, broken, too_large
 
 #: One that gives text as bytes; in quotes, because the class is generic for type checkers only.
 Socket: TypeAlias = "aiohttp.ClientWebSocketResponse[Literal[False]]"
@@ -63,7 +63,7 @@ class WebSocketTransport:
         #: Who waits for the answer with an id; the ids of a batch all lead to the same one.
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
 
-    async def exchange(self, body: bytes, ids: range) -> Answer:
+    async def exchange(self, body: bytes, ids: range, most_bytes: int | None = None) -> Answer:
         """The answer to the request with these ids; see `Transport`."""
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         socket: Socket | None = None
@@ -74,7 +74,11 @@ class WebSocketTransport:
                 before = self._received
                 self._waiting.update(dict.fromkeys(ids, answered))
                 await socket.send_str(body.decode())
-                return Answer(None, await answered)
+                message = await answered
+                if len(message) > (most := self._timing.most_bytes(most_bytes)):
+                    # It is here already, but the next one will be smaller.
+                    raise too_large(self._name, most)
+                return Answer(None, message)
         except Failure:
             raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -119,9 +123,7 @@ class WebSocketTransport:
                 if message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
                     self._hand_over(message.data)
             if socket.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
-                failure = TooLarge(
-                    f"{self._name}: an answer of more than {self._timing.response_bytes} bytes"
-                )
+                failure = too_large(self._name, self._timing.response_bytes)
         except UNREADABLE:
             failure = Garbled(f"{self._name}: a message that is not JSON-RPC")
         finally:

@@ -170,7 +170,7 @@ class Audit:
                 for half in halves(piece):
                     worklist.put_back(half)
                 return
-            self._size.answered(piece.span, len(truth.logs.logs))
+            self._size.answered(piece.span, len(truth.logs.logs), truth.logs.text_bytes)
             try:
                 differences = await self._compare(piece, truth)
             except Inconsistent as error:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from indexer import journal
 from indexer.core.batch import Decoder
 from indexer.core.errors import TooMuch
-from indexer.core.model import Span
+from indexer.core.model import BlockId, Span
 from indexer.core.plan import Piece, RangeSize, Worklist, merge_gaps, missing
 from indexer.core.proof import ProofLevel
 from indexer.core.source import Source, filter_of
@@ -123,9 +123,15 @@ class Backfill:
         self._size.blocks = min(self._size.blocks, longest)
         most = min(TRANSACTION_RANGE_BLOCKS, max_range_blocks)
         self._transaction_size = RangeSize(blocks=most, most=most)
+        #: What every range has to be of one chain with.
+        self._final: BlockId | None = None
         self._decoders: dict[frozenset[int], Decoder] = {}
         self._by_id = {source.id: source for source in wanted.sources}
         self._addresses = {each: address for address, each in wanted.transaction_sources.items()}
+
+    async def state(self) -> State:
+        """Where the database is."""
+        return await self._read_state()
 
     async def fill_final(self) -> bool:
         """Fill every gap at or below what is final; True when nothing is missing up to the cursor either."""
@@ -146,6 +152,7 @@ class Backfill:
         Raises:
             Unavailable, Inconsistent, TooMuch: what was committed until then stays and is not fetched again.
         """
+        self._final = state.finalized
         missing_blocks = gaps(wanted, state.coverage, within)
         events = {each: spans for each, spans in missing_blocks.items() if each in self._by_id}
         others = {each: spans for each, spans in missing_blocks.items() if each in self._addresses}
@@ -203,14 +210,16 @@ class Backfill:
             rollbacks = self._writer.rollbacks
             try:
                 with self._metrics.fetching():
-                    logs = await self._node.range_logs(piece.span, filter_of(sources), self._proof)
+                    logs = await self._node.range_logs(
+                        piece.span, filter_of(sources), self._proof, self._final
+                    )
             except TooMuch as error:
                 if len(piece.span) == 1:
                     raise
                 self._size.refused(piece.span, error)
                 log.debug("range refused", first=piece.span.first, last=piece.span.last, reason=str(error))
                 return None
-            self._size.answered(piece.span, len(logs.logs))
+            self._size.answered(piece.span, len(logs.logs), logs.text_bytes)
             with self._metrics.processing(piece.span.first):
                 with self._metrics.decoding():
                     encoded = await asyncio.to_thread(self._decoder(piece.source_ids).encode, logs)
@@ -232,7 +241,7 @@ class Backfill:
             try:
                 with self._metrics.fetching():
                     transactions, hashes = await self._node.range_transactions(
-                        piece.span, watched, prove=self._proof == "receipts"
+                        piece.span, watched, prove=self._proof == "receipts", final=self._final
                     )
             except TooMuch as error:
                 if len(piece.span) == 1:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from indexer.core.dealing import Portion
 from indexer.core.plan import missing
-from indexer.store.reading import State
 from indexer.sync.backfill import Backfill, Progress, Wanted
 
 #: Is told how much more is committed: blocks times sources, and rows.
@@ -30,7 +29,7 @@ async def fill_portion(backfill: Backfill, wanted: Wanted, portion: Portion, tol
     span, gaps = portion.span, portion.gaps
     # All that is not of the portion passes for covered.
     coverage = {each: tuple(missing(span, spans)) for each, spans in gaps.items()}
-    state = State(cursor=None, cursor_time=None, finalized=None, window=(), coverage=coverage)
+    state = replace(await backfill.state(), coverage=coverage)
     await backfill.fill(state, span, _only(wanted, frozenset(gaps)), Progress(changed))
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from indexer.core.errors import Inconsistent, TooMuch, Unavailable
 from indexer.core.model import Span
-from indexer.rpc import pool
+from indexer.rpc import calls, pool
+from indexer.rpc.address import EndpointAddress
 from indexer.rpc.failures import RateLimited
 from indexer.rpc.opening import open_node
 from indexer.rpc.transport import Timing
@@ -153,6 +154,20 @@ async def test_a_large_answer_is_refused_while_it_comes() -> None:
             await ours.head()
         with pytest.raises(TooMuch):
             await ours.range_logs(Span(0, 1), wanted())
+
+
+@pytest.mark.parametrize("scheme", ["http", "ws"])
+async def test_of_a_range_less_is_read_than_of_a_single_block(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "MOST_RANGE_BYTES", 30_000)
+    async with (
+        fault_node(story(3, logs=60)) as node,
+        open_node([EndpointAddress("rpc-1", node.url if scheme == "http" else node.ws_url)]) as ours,
+    ):
+        with pytest.raises(TooMuch, match="more than 30000 bytes"):
+            await ours.range_logs(Span(1, 3), wanted())
+        assert len((await ours.range_logs(Span(2, 2), wanted())).logs) == 60
 
 
 async def test_batches_may_come_back_in_any_order() -> None:

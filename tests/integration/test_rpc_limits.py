@@ -15,13 +15,15 @@ from indexer.core.errors import TooMuch
 from indexer.core.model import Span
 from indexer.rpc import endpoint, health, pool
 from indexer.rpc.failures import Behind, RateLimited
+from indexer.rpc.limiter import Limiter
 from indexer.rpc.opening import open_node
+from indexer.rpc.transport import Timing
 from tests.fixtures.commanded import Scene
 from tests.fixtures.fakechain import FakeTransaction
 from tests.fixtures.fakelogs import LEDGER_ADDRESSES, TRANSFER_OF_TOKENS, emit
 from tests.fixtures.fakenode import RpcError
 from tests.fixtures.node import Change, Error, Http, fault_node
-from tests.fixtures.rpc import Counted, address_of, story, wanted
+from tests.fixtures.rpc import WATCHED, Counted, address_of, story, wanted
 from tests.fixtures.truth import assert_equal_to_chain
 
 pytestmark = pytest.mark.integration
@@ -241,3 +243,20 @@ async def test_answers_cut_at_any_other_number_are_noticed_by_the_audit(scene: S
     assert missing == [("missing", "Transfer(address,address,uint256)")] * (30 * 50 - 1234)
     scene.node.heal()
     assert await assert_equal_to_chain(scene.database_url, scene.node.url, scene.contracts, complete=False)
+
+
+async def test_more_calls_than_a_rate_allows_in_the_time_of_a_question_are_answered_all_the_same() -> None:
+    timing = Timing(retry_total_seconds=0.5)
+    async with (
+        fault_node(story(60)) as node,
+        open_node([address_of(node, requests_per_second=40)], timing=timing) as ours,
+    ):
+        transactions, hashes = await ours.range_transactions(Span(1, 50), frozenset({WATCHED}))
+    assert len(hashes) == 50
+    assert transactions
+
+
+def test_looking_for_the_newest_block_leaves_most_of_a_low_rate_to_others() -> None:
+    limiter = Limiter(5.0)
+    assert limiter.pause_of_a_watch() == 1.0
+    assert Limiter(None).pause_of_a_watch() == 0.0

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 
 from indexer.core.errors import TooMuch
 from indexer.core.model import Span
-from indexer.core.plan import TARGET_LOGS, Piece, RangeSize, Worklist, merge_gaps, missing, narrower
+from indexer.core.plan import (
+    TARGET_BYTES,
+    TARGET_LOGS,
+    Piece,
+    RangeSize,
+    Worklist,
+    merge_gaps,
+    missing,
+    narrower,
+)
 
 spans = st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda pair: Span(pair[0], pair[0] + pair[1]))
 
@@ -107,6 +116,17 @@ def test_dense_answers_shrink_the_range_towards_the_target_and_sparse_ones_let_i
     assert size.blocks == 40
     size.answered(Span(0, 39), 0)
     assert size.blocks == 80
+
+
+@given(st.integers(1, 10**6), st.integers(0, 50))
+def test_large_logs_make_ranges_as_short_as_many_logs_do(bytes_a_block: int, logs_a_block: int) -> None:
+    size = RangeSize(blocks=2_000)
+    for _ in range(60):
+        blocks = size.blocks
+        size.answered(Span(0, blocks - 1), logs_a_block * blocks, bytes_a_block * blocks)
+    assert (size.blocks - 1) * bytes_a_block <= TARGET_BYTES
+    assert (size.blocks - 1) * logs_a_block <= TARGET_LOGS
+    assert (size.blocks + 1) > min(TARGET_BYTES / bytes_a_block, TARGET_LOGS / max(logs_a_block, 1))
 
 
 def test_a_short_range_at_the_end_of_a_gap_teaches_nothing() -> None:
