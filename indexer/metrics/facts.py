@@ -63,6 +63,8 @@ class Metrics:
             self._instruments.counter(edges.ERRORS).labels(error_type)
         for reason in labels.HALTS:
             self._instruments.gauge(edges.HALTED).labels(reason)
+        for status in labels.ALERT_STATUSES:
+            self._instruments.counter(edges.ALERTS_RECEIVED).labels(status)
         for outcome in labels.RECHECKS:
             self._instruments.counter(edges.BLOOM_RECHECKS).labels(outcome)
 
@@ -212,6 +214,10 @@ class Metrics:
         self._instruments.gauge(edges.AUDIT_DIFFERENCES).set(differences)
         self._instruments.gauge(edges.AUDIT_UNREPAIRED).set(unrepaired_blocks)
         self._instruments.gauge(edges.AUDIT_UNSURE).set(unsure_blocks)
+
+    def alerts_received(self, status: str, alerts: int) -> None:
+        """So many alerts of this status, firing or resolved, were told by Alertmanager and are stored."""
+        self._instruments.counter(edges.ALERTS_RECEIVED).labels(status).inc(alerts)
 
     def backup(self, succeeded_at: float, size_bytes: int) -> None:
         """The last backup that succeeded, its time in Unix seconds."""

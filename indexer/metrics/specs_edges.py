@@ -188,6 +188,14 @@ BACKUP_SIZE = MetricSpec(
     "Size of the last successful backup; 0: none known.",
     "when a backup is reported",
 )
+ALERTS_RECEIVED = MetricSpec(
+    "indexer_alerts_received_total",
+    "counter",
+    "alerts",
+    "Alerts that Alertmanager told us and that were kept; what it repeats is not counted again.",
+    "when an alert is stored that was not there yet",
+    ("status",),
+)
 LEADER = MetricSpec(
     "indexer_leader",
     "gauge",
