@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -48,13 +47,8 @@ class _Config(msgspec.Struct):
     original: str
 
 
-class _Version(msgspec.Struct):
-    version: str = "unknown"
-
-
-class _Status(msgspec.Struct, rename="camel"):
+class _Status(msgspec.Struct):
     config: _Config
-    version_info: _Version = _Version()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +117,58 @@ class Alertmanager:
                 if (counter := counts.get(sample.name)) is not None:
                     counter[sample.labels.get("integration", "")] += int(sample.value)
         return Sent(counts[_ATTEMPTS], counts[_FAILURES])
+
+    async def _get(
+        self, path: str, kind: type[Answer], query: Mapping[str, str] = MappingProxyType({})
+    ) -> Answer:
+        text = await self._text(path, query)
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.DecodeError as error:
+            raise Inconsistent(f"what answers {path} is no Alertmanager: {error}") from error
+
+    async def _text(self, path: str, query: Mapping[str, str] = MappingProxyType({})) -> str:
+        with _translated():
+            async with self._session.get(self._url + path, params=query) as response:
+                if response.status != 200:
+                    raise Unavailable(f"Alertmanager answered {path} with {response.status}")
+                return await response.text()
+
+
+@asynccontextmanager
+async def reaching(url: str) -> AsyncIterator[Alertmanager]:
+    """A client for the Alertmanager at that URL, without a slash at the end."""
+    limit = aiohttp.ClientTimeout(total=_REQUEST_SECONDS)
+    async with aiohttp.ClientSession(timeout=limit, trust_env=False) as session:
+        yield Alertmanager(session, url)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError) as error:
+        # The words of the library repeat the URL.
+        raise Unavailable(
+            f"Alertmanager does not answer ({type(error).__name__}): is alerts.alertmanager_url right?"
+        ) from error
+
+
+def receivers_of(config: str) -> Mapping[str, Mapping[str, int]]:
+    """How many of each integration every receiver has, read from the configuration as Alertmanager prints it.
+
+    It prints one form only, whatever the file looked like, so its lines tell without a parser of YAML.
+    """
+    found: dict[str, Counter[str]] = {}
+    inside, integration = False, ""
+    counts: Counter[str] = Counter()
+    for line in config.splitlines():
+        if not line.startswith((" ", "-")):
+            inside = line == "receivers:"
+        elif inside and (named := _RECEIVER.fullmatch(line)):
+            counts = found.setdefault(named[1].strip("'\""), Counter())
+        elif inside and (begun := _INTEGRATION.fullmatch(line)):
+            integration = begun[1]
+        elif inside and line.startswith("  - "):
+            counts[integration] += 1
+    return found

@@ -161,6 +161,7 @@ esac
 plain SMTP_SMARTHOST SMTP_FROM SMTP_USER ALERT_EMAIL SLACK_CRITICAL_CHANNEL SLACK_WARNINGS_CHANNEL \
     ALERT_WEBHOOK_URL PAGERDUTY_URL
 on=$on directory=$directory awk '
+    /^#/ { next }
     $1 == "#" && $2 == "if" { if (!index(ENVIRON["on"], " " $3 " ")) skipped = $3; next }
     $1 == "#" && $2 == "end" { if (skipped == $3) skipped = ""; next }
     skipped != "" { next }
