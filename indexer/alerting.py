@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from indexer.arguments import add_command, add_json, count, positive, settings_of
 from indexer.core.redaction import Redactor
@@ -30,8 +31,17 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    test = add_command(
-        commands, "test", "send a test alert and see which channels take it", alert_test_command
+    test = commands.add_parser("test", help="send a test alert and see which channels take it")
+    test.set_defaults(command=alert_test_command)
+    # Without defaults of their own: what stood before `test` holds unless it is said again behind it.
+    test.add_argument(
+        "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="the configuration, as above"
+    )
+    test.add_argument(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="print one JSON object instead of text",
     )
     test.description = (
         "Tell Alertmanager of an alert AlertTest, wait until every channel of its receivers has taken it, and say "
@@ -58,9 +68,6 @@ def _add_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="S",
         help="how long channels may take (default: %(default)s)",
     )
-    add_json(test)
-    # What stood before `test` holds unless it is said again behind it.
-    test.set_defaults(config=argparse.SUPPRESS, json=argparse.SUPPRESS)
 
 
 def _url(text: str) -> str:

@@ -89,7 +89,7 @@ MUTING: list[tuple[dict[str, str], dict[str, str], dict[str, str]]] = [
     (
         {"alertname": "RedisDown", "severity": "warning", "service": "cache"},
         {"alertname": "LowCacheHitRate", "severity": "info", "service": "cache"},
-        {"alertname": "DatabaseCacheHitLow", "severity": "info", "service": "database"},
+        {"alertname": "ReorgDetected", "severity": "info", "service": "chain"},
     ),
 ]
 

@@ -94,7 +94,9 @@ def test_channels_that_are_not_configured_are_left_out_and_named(tmp_path: Path)
 def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A shell; the one of the official image comes with its own awk and the rest, so it gets nothing else."""
     if request.param != "busybox":
-        return shutil.which(request.param) or pytest.skip(f"no {request.param} here")
+        if (found := shutil.which(request.param)) is None:
+            pytest.skip(f"no {request.param} here")
+        return str(found)
     busybox = shutil.which("busybox", path=f"{os.environ['PATH']}:{TOOLS}/monitoring-new/usr/bin")
     if busybox is None:
         pytest.skip("no busybox: scripts/debian_parts fetches it on Debian")
