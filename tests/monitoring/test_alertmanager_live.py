@@ -72,6 +72,11 @@ MUTING: list[tuple[dict[str, str], dict[str, str], dict[str, str]]] = [
         {"alertname": "DatabaseDeadlocks", "severity": "warning", "service": "database"},
     ),
     (
+        {"alertname": "DatabaseDown", "severity": "critical", "service": "database"},
+        {"alertname": "AlertDeliveryFailing", "severity": "critical", "integration": "webhook"},
+        {"alertname": "AlertDeliveryFailing", "severity": "critical", "integration": "slack"},
+    ),
+    (
         {"alertname": "AllRpcDown", "severity": "critical", "chain": "three"},
         {"alertname": "IndexerLag", "severity": "warning", "chain": "three"},
         {"alertname": "IndexerLag", "severity": "warning", "chain": "five"},
