@@ -12,12 +12,14 @@ from indexer.core.errors import BelowFinality, IndexerError, LostLeadership, Too
 from indexer.core.health import Limits
 from indexer.core.redaction import Redactor
 from indexer.core.watched import WatchedContract
+from indexer.http.alerts import AlertPages
 from indexer.http.report import Health, Readiness
 from indexer.http.server import HttpServer
 from indexer.metrics import Metrics
 from indexer.rpc.heads import Heads
 from indexer.rpc.node import Node
 from indexer.settings import Settings
+from indexer.store.alerts import AlertJournal
 from indexer.store.catalog import read_chain, register
 from indexer.store.database import Database
 from indexer.store.embedded import EmbeddedPostgres
@@ -64,14 +66,15 @@ async def run(
         probe_seconds=settings.health.probe_seconds,
         redact=redact,
     )
+    alerts = AlertPages(settings.alerts.token, count=metrics.alerts_received, wall=metrics.observed.wall)
     log.info("started", version=__version__, contracts=len(watched), endpoints=len(settings.chain.rpc))
     async with (
-        HttpServer(settings.http.host, settings.http.port, metrics, health) as server,
+        HttpServer(settings.http.host, settings.http.port, metrics, health, alerts) as server,
         parts.node(settings, metrics, redact) as node,
         parts.database_server(settings) as embedded,
     ):
         started(server, metrics)
-        process = Process(settings, watched, metrics, readiness, node, embedded)
+        process = Process(settings, watched, metrics, readiness, alerts, node, embedded)
         heads = node.heads(
             poll_seconds=settings.chain.poll_seconds,
             stall_seconds=settings.timeouts.websocket_stall_seconds,
@@ -91,6 +94,7 @@ class Process:
         watched: tuple[WatchedContract, ...],
         metrics: Metrics,
         readiness: Readiness,
+        alerts: AlertPages,
         node: Node,
         embedded: EmbeddedPostgres | None,
     ) -> None:
@@ -98,6 +102,7 @@ class Process:
         self._watched = watched
         self._metrics = metrics
         self._readiness = readiness
+        self._alerts = alerts
         self._node = node
         self._embedded = embedded
 
@@ -118,6 +123,7 @@ class Process:
                 await self._connect_and_lead(heads)
             finally:
                 self._readiness.database = None
+                self._alerts.store = None
                 self._metrics.database(False)
                 self._metrics.leader(None)
 
@@ -148,10 +154,12 @@ class Process:
         url = self._url()
         async with parts.database(self._settings, url, read_only=True) as store:
             self._readiness.database = store.ping
+            self._alerts.store = AlertJournal(store)
             try:
                 await watch_database(store, self._metrics)
             finally:
                 self._readiness.database = None
+                self._alerts.store = None
                 self._metrics.database(False)
 
     def _url(self) -> str:
@@ -168,6 +176,7 @@ class Process:
             for migration in await migrate(store):
                 log.info("migrated", migration=migration.name)
             self._readiness.schema_current = True
+            self._alerts.store = AlertJournal(store)
             identity = (await self._node.chain_id(), await self._node.genesis_hash())
             self._metrics.chain_is(identity[0])
             self._readiness.chain_right = await read_chain(store) in {None, identity}

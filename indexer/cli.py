@@ -1,8 +1,9 @@
 """The commands: arguments in, exit code out.
 
-Exit codes: 0 done · 1 done, and something is wrong (`check`, `audit`, `digest --compare`) · 2 the user's mistake,
-with one clear message, or what was asked cannot be told · 70 a person must look · 75 try again later ·
-130 interrupted · 143 terminated before it was done (`run` and `dev` are never done: for them that is 0).
+Exit codes: 0 done · 1 done, and something is wrong (`check`, `audit`, `digest --compare`, `alerts test`) ·
+2 the user's mistake, with one clear message, or what was asked cannot be told · 70 a person must look ·
+75 try again later · 130 interrupted · 143 terminated before it was done (`run` and `dev` are never done:
+for them that is 0).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from indexer import __version__, journal, proving
+from indexer import __version__, alerting, journal, proving
 from indexer.arguments import (
     Command,
     add_command,
@@ -137,6 +138,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
     proving.add_commands(commands)
+    alerting.add_commands(commands)
     _dev(commands)
     return root
 

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from indexer import journal
 from indexer.core.errors import UserMistake
+from indexer.http.alerts import HISTORY_PATH, MOST_BYTES, WEBHOOK_PATH, AlertPages
 from indexer.http.counting import STATUSES, counting, paths
 from indexer.http.negotiation import OPENMETRICS, PLAIN, takes_gzip, wants_openmetrics
 from indexer.http.report import Health, Report
@@ -29,27 +30,38 @@ _INDEX = {
     "/health/live": "whether the process runs",
     "/health/ready": "whether it could work: database, schema, chain",
 }
+_ALERTS = {
+    HISTORY_PATH: "alerts that Alertmanager told us; needs the token",
+    WEBHOOK_PATH: "where Alertmanager tells them; needs the token",
+}
 
 
 class HttpServer:
-    """Serves metrics and health from entering it to leaving it.
+    """Serves metrics, health and alerts from entering it to leaving it.
 
     Raises:
         UserMistake: on entering, when the address cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int, metrics: Metrics, health: Health) -> None:
+    def __init__(
+        self, host: str, port: int, metrics: Metrics, health: Health, alerts: AlertPages | None = None
+    ) -> None:
         self._host = host
         self._wanted_port = port
         self._metrics = metrics
         self._health = health
-        application = web.Application(middlewares=[counting(metrics), _errors_as_json])
+        application = web.Application(
+            middlewares=[counting(metrics), _errors_as_json], client_max_size=MOST_BYTES
+        )
         application.on_response_prepare.append(_hide_software)
         application.router.add_get("/", self._index)
         application.router.add_get("/metrics", self._show_metrics)
         application.router.add_get("/health", self._show_health)
         application.router.add_get("/health/live", self._show_live)
         application.router.add_get("/health/ready", self._show_ready)
+        self._alerts = alerts
+        if alerts is not None:
+            alerts.add_to(application.router)
         metrics.http_serves(paths(application), STATUSES)
         self._runner = web.AppRunner(
             application, handle_signals=False, access_log=None, shutdown_timeout=_STOP_SECONDS
@@ -86,7 +98,7 @@ class HttpServer:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     async def _index(self, _: web.Request) -> web.Response:
-        return _json({"name": "evm-indexer", "endpoints": _INDEX})
+        return _json({"name": "evm-indexer", "endpoints": _INDEX | (_ALERTS if self._alerts else {})})
 
     async def _show_metrics(self, request: web.Request) -> web.Response:
         openmetrics = wants_openmetrics(request.headers.get("Accept", ""))

@@ -75,6 +75,7 @@ GROUPS: tuple[tuple[str, tuple[MetricSpec, ...]], ...] = (
         "Audits",
         (edges.AUDIT_TIME, edges.AUDIT_DIFFERENCES, edges.AUDIT_UNREPAIRED, edges.AUDIT_UNSURE),
     ),
+    ("Alerts", (edges.ALERTS_RECEIVED,)),
     (
         "The database",
         (

@@ -74,6 +74,8 @@ class Metrics(RpcFacts):
             self._instruments.gauge(edges.HALTED).labels(reason)
         for stage in labels.STAGES:
             self._instruments.counter(edges.STAGE_BUSY).labels(stage)
+        for status in labels.ALERT_STATUSES:
+            self._instruments.counter(edges.ALERTS_RECEIVED).labels(status)
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -253,6 +255,10 @@ class Metrics(RpcFacts):
         self._instruments.gauge(edges.AUDIT_DIFFERENCES).set(differences)
         self._instruments.gauge(edges.AUDIT_UNREPAIRED).set(unrepaired_blocks)
         self._instruments.gauge(edges.AUDIT_UNSURE).set(unsure_blocks)
+
+    def alerts_received(self, status: str, alerts: int) -> None:
+        """So many alerts of this status, firing or resolved, were told by Alertmanager and are stored."""
+        self._instruments.counter(edges.ALERTS_RECEIVED).labels(status).inc(alerts)
 
     def backup(self, succeeded_at: float, size_bytes: int, seconds: float, verified_at: float) -> None:
         """The last backup that succeeded, and when one was last tried out; times in Unix seconds, 0: none."""

@@ -40,6 +40,8 @@ DISAGREEMENTS = ("missing_logs", "extra_logs", "other_logs", "bloom", "contradic
 #: Why writing has stopped.
 HALTS = ("below_finality", "too_deep")
 STATUSES = ("success", "failed")
+#: What `indexer.core.alert.AlertStatus` can be.
+ALERT_STATUSES = ("firing", "resolved")
 #: What `indexer.core.model.Transaction.failure` can say.
 FAILURES = ("out_of_gas", "reverted")
 UNDECODED_REASONS = REASONS

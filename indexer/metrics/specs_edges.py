@@ -227,6 +227,14 @@ BACKUP_VERIFIED = MetricSpec(
     "When a backup was last restored on trial and found right; 0: never.",
     "within a minute after such a trial",
 )
+ALERTS_RECEIVED = MetricSpec(
+    "indexer_alerts_received_total",
+    "counter",
+    "alerts",
+    "Alerts that Alertmanager told us and that were kept; what it repeats is not counted again.",
+    "when an alert is stored that was not there yet",
+    ("status",),
+)
 LEADER = MetricSpec(
     "indexer_leader",
     "gauge",

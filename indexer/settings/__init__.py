@@ -1,6 +1,7 @@
 """What the operator decides: `indexer.toml`, with the environment over it."""
 
 from indexer.settings.model import (
+    AlertSettings,
     BackfillSettings,
     ChainSettings,
     ContractSettings,
@@ -15,6 +16,7 @@ from indexer.settings.model import (
 from indexer.settings.reading import load_settings
 
 __all__ = [
+    "AlertSettings",
     "BackfillSettings",
     "ChainSettings",
     "ContractSettings",

@@ -9,9 +9,17 @@ from pathlib import Path
 from indexer.settings.toml_table import Mistakes
 
 #: Every variable that is read.
-NAMES = ("RPC_URL", "DATABASE_URL", "INDEXER_CONFIG", "INDEXER_HTTP", "INDEXER_JOURNAL")
+NAMES = (
+    "RPC_URL",
+    "DATABASE_URL",
+    "INDEXER_CONFIG",
+    "INDEXER_HTTP",
+    "INDEXER_JOURNAL",
+    "ALERT_WEBHOOK_TOKEN",
+    "ALERTMANAGER_URL",
+)
 #: Those that may hold a key or a password.
-SECRETS = ("RPC_URL", "DATABASE_URL")
+SECRETS = ("RPC_URL", "DATABASE_URL", "ALERT_WEBHOOK_TOKEN", "ALERTMANAGER_URL")
 
 
 class Environment:

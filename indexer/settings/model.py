@@ -113,6 +113,14 @@ class JournalSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AlertSettings:
+    #: Whoever knows it may post alerts and read their history; None: nobody may.
+    token: str | None = field(default=None, repr=False)
+    #: Alertmanager, for test alerts.
+    alertmanager_url: str = field(default="http://127.0.0.1:9093", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ContractSettings:
     """A contract to watch; the ABI file exists, and has not been read yet."""
 
@@ -136,12 +144,15 @@ class Settings:
     backfill: BackfillSettings = BackfillSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     journal: JournalSettings = JournalSettings()
+    alerts: AlertSettings = AlertSettings()
     #: The file they came from.
     path: Path | None = None
 
     def secrets(self) -> tuple[str, ...]:
-        """Every URL that may hold a key or a password."""
+        """Every URL that may hold a key or a password, and the token."""
         urls = [endpoint.url for endpoint in self.chain.rpc]
         if self.database.url:
             urls.append(self.database.url)
+        if self.alerts.token:
+            urls.append(self.alerts.token)
         return tuple(urls)

@@ -9,6 +9,7 @@ from pathlib import Path
 from indexer.core.errors import UserMistake
 from indexer.settings.environment import Environment
 from indexer.settings.model import (
+    AlertSettings,
     BackfillSettings,
     ChainSettings,
     DatabaseSettings,
@@ -21,7 +22,7 @@ from indexer.settings.model import (
 from indexer.settings.toml_contracts import read_contracts
 from indexer.settings.toml_endpoints import endpoints_of_environment, read_endpoints
 from indexer.settings.toml_table import Mistakes, TomlTable, cut
-from indexer.settings.urls import DATABASE_SCHEMES, parse_listen, problem_with
+from indexer.settings.urls import DATABASE_SCHEMES, parse_listen, problem_with, problem_with_token
 
 #: Looked for in the working directory when no file is named.
 DEFAULT_FILE = "indexer.toml"
@@ -96,6 +97,7 @@ def _read(root: TomlTable, variables: Environment, path: Path) -> Settings:
         backfill=_backfill(root.table("backfill"), chain),
         timeouts=_timeouts(root.table("timeouts")),
         journal=_journal(root.table("journal"), variables),
+        alerts=_alerts(root.table("alerts"), variables),
         path=path,
     )
 
@@ -203,6 +205,22 @@ def _timeouts(table: TomlTable) -> TimeoutSettings:
     )
     table.done()
     return settings
+
+
+def _alerts(table: TomlTable, variables: Environment) -> AlertSettings:
+    default = AlertSettings()
+    token, token_place = table.secret("token"), table.place("token")
+    if (given := variables.secret("ALERT_WEBHOOK_TOKEN")) is not None:
+        token, token_place = given, "environment: ALERT_WEBHOOK_TOKEN"
+    if token is not None and (problem := problem_with_token(token)):
+        table.mistakes.add(token_place, f"{problem}; `openssl rand -hex 32` makes a good one")
+    url, url_place = table.secret("alertmanager_url"), table.place("alertmanager_url")
+    if (given := variables.secret("ALERTMANAGER_URL")) is not None:
+        url, url_place = given, "environment: ALERTMANAGER_URL"
+    if url is not None and (problem := problem_with(url, ("http", "https"), host_needed=True)):
+        table.mistakes.add(url_place, f"{problem}; it should look like http://alertmanager:9093")
+    table.done()
+    return AlertSettings(token, (url or default.alertmanager_url).rstrip("/"))
 
 
 def _journal(table: TomlTable, variables: Environment) -> JournalSettings:

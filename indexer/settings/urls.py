@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 NODE_SCHEMES = ("http", "https", "ws", "wss")
+#: So many characters are not guessed over a network.
+SHORTEST_TOKEN = 16
 DATABASE_SCHEMES = ("postgresql", "postgres")
 
 
@@ -33,6 +35,13 @@ def problem_with(url: str, schemes: Sequence[str], *, host_needed: bool) -> str 
         # The usual cause, told apart from a mere slip because its remedy is another one.
         return "its port is no number up to 65535 (is a special character of a password not percent-encoded?)"
     return "its port must not be 0" if port == 0 else None
+
+
+def problem_with_token(token: str) -> str | None:
+    """Why nobody should rely on this token, None where nothing is wrong with it."""
+    if not token.isascii() or not token.isprintable() or " " in token:
+        return "holds a blank or a character that is no printable ASCII"
+    return f"has fewer than {SHORTEST_TOKEN} characters" if len(token) < SHORTEST_TOKEN else None
 
 
 def is_loopback(url: str) -> bool:

@@ -42,7 +42,7 @@ begin
         grant select on
             indexer.cursor, indexer.source, indexer.block, indexer.transaction, indexer.undecoded_log,
             indexer.reorg, indexer.orphaned_event, indexer.coverage, indexer.repair,
-            indexer.audit, indexer.halt
+            indexer.audit, indexer.halt, indexer.alert
         to {READER};
     end if;
 end

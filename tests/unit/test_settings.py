@@ -46,7 +46,17 @@ def test_the_example_in_the_documentation_is_valid_and_names_every_key(tmp_path:
     assert settings.chain.rpc[1].requests_per_second == 25.0
     assert settings.contracts[0].events == ("ProfileCreated",)
     # A mistake lists the keys that are known at its place: the example must show each of them.
-    tables = ("chain", "database", "http", "health", "backfill", "timeouts", "journal", "[contracts]")
+    tables = (
+        "chain",
+        "database",
+        "http",
+        "health",
+        "backfill",
+        "timeouts",
+        "journal",
+        "alerts",
+        "[contracts]",
+    )
     for table in tables:
         text = mistakes(tmp_path, example.replace(f"[{table}]", f"[{table}]\nqqqqqqqq = 1"))
         known = re.findall(r"known are ([a-z_, ]+)", text)[0].split(", ")
@@ -65,6 +75,7 @@ def test_the_defaults_of_the_documentation_are_those_of_the_program(tmp_path: Pa
     for key in ("confirmations", "poll_seconds", "transactions", "max_reorg_depth", "below_finality"):
         assert getattr(shown.chain, key) == getattr(bare.chain, key)
     assert shown.database.connections == bare.database.connections
+    assert shown.alerts.alertmanager_url == bare.alerts.alertmanager_url
 
 
 def test_the_least_configuration_leaves_the_rest_to_defaults(tmp_path: Path) -> None:
@@ -242,3 +253,47 @@ def test_printed_settings_show_no_secret(tmp_path: Path) -> None:
     settings = load(tmp_path, LEAST, environment)
     assert SECRET not in repr(settings)
     assert settings.secrets() == tuple(environment.values())
+
+
+def test_the_token_of_alerts_comes_from_the_file_the_environment_or_a_secret_file_and_is_shown_nowhere(
+    tmp_path: Path,
+) -> None:
+    assert load(tmp_path, LEAST).alerts.token is None
+    text = LEAST + '[alerts]\ntoken = "a-token-in-the-file"\nalertmanager_url = "http://am:9093/"\n'
+    settings = load(tmp_path, text)
+    assert (settings.alerts.token, settings.alerts.alertmanager_url) == (
+        "a-token-in-the-file",
+        "http://am:9093",
+    )
+    settings = load(tmp_path, text, {"ALERT_WEBHOOK_TOKEN": "a-token-in-the-environment"})
+    assert settings.alerts.token == "a-token-in-the-environment"
+    (tmp_path / "secret").write_text("a-token-in-a-secret-file\n")
+    settings = load(tmp_path, text, {"ALERT_WEBHOOK_TOKEN_FILE": str(tmp_path / "secret")})
+    assert settings.alerts.token == "a-token-in-a-secret-file"
+    assert settings.alerts.token in settings.secrets()
+    assert settings.alerts.token not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        ("too-short", "fewer than 16 characters"),
+        ("with a blank in the middle", "holds a blank"),
+        ("é" * 20, "ASCII"),
+    ],
+)
+def test_a_token_that_nobody_should_rely_on_is_a_mistake_and_is_not_repeated(
+    tmp_path: Path, token: str, words: str
+) -> None:
+    for said in (
+        mistakes(tmp_path, LEAST + f'[alerts]\ntoken = "{token}"\n'),
+        mistakes(tmp_path, LEAST, {"ALERT_WEBHOOK_TOKEN": token}),
+    ):
+        assert words in said
+        assert token not in said
+
+
+def test_the_url_of_alertmanager_is_one(tmp_path: Path) -> None:
+    assert "ALERTMANAGER_URL: must begin with http://" in mistakes(
+        tmp_path, LEAST, {"ALERTMANAGER_URL": "am:9093"}
+    )
