@@ -9,6 +9,7 @@ from indexer.settings.model import (
     HealthSettings,
     HttpSettings,
     JournalSettings,
+    SentrySettings,
     Settings,
     TimeoutSettings,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "HealthSettings",
     "HttpSettings",
     "JournalSettings",
+    "SentrySettings",
     "Settings",
     "TimeoutSettings",
     "load_settings",

@@ -113,6 +113,19 @@ class JournalSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SentrySettings:
+    """Where errors are reported besides the journal; read from the environment alone."""
+
+    #: `https://KEY@HOST/PROJECT`; None: nowhere.
+    dsn: str | None = field(default=None, repr=False)
+    environment: str = "production"
+    #: None: this program's name and version.
+    release: str | None = None
+    #: The share of steps that are traced, from 0 to 1.
+    traces_sample_rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ContractSettings:
     """A contract to watch; the ABI file exists, and has not been read yet."""
 
@@ -136,12 +149,12 @@ class Settings:
     backfill: BackfillSettings = BackfillSettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     journal: JournalSettings = JournalSettings()
+    sentry: SentrySettings = SentrySettings()
     #: The file they came from.
     path: Path | None = None
 
     def secrets(self) -> tuple[str, ...]:
         """Every URL that may hold a key or a password."""
         urls = [endpoint.url for endpoint in self.chain.rpc]
-        if self.database.url:
-            urls.append(self.database.url)
+        urls += [url for url in (self.database.url, self.sentry.dsn) if url]
         return tuple(urls)

@@ -18,6 +18,7 @@ from indexer.settings.model import (
     Settings,
     TimeoutSettings,
 )
+from indexer.settings.sentry import read_sentry
 from indexer.settings.toml_contracts import read_contracts
 from indexer.settings.toml_endpoints import endpoints_of_environment, read_endpoints
 from indexer.settings.toml_table import Mistakes, TomlTable, cut
@@ -96,6 +97,7 @@ def _read(root: TomlTable, variables: Environment, path: Path) -> Settings:
         backfill=_backfill(root.table("backfill"), chain),
         timeouts=_timeouts(root.table("timeouts")),
         journal=_journal(root.table("journal"), variables),
+        sentry=read_sentry(variables),
         path=path,
     )
 
