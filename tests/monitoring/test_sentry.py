@@ -92,7 +92,10 @@ async def test_an_error_tells_what_came_before_it_and_where_without_a_secret(
     assert event["tags"] == {"chain": "mainnet", "block": "18"}
     assert taken["logentry"]["formatted"] == "it went wrong"
     assert event["extra"]["key"] == "***"
-    assert [each["type"] for each in event["exception"]["values"]] == ["UnforeseenError"]
+    (told,) = event["exception"]["values"]
+    assert told["type"] == "UnforeseenError"
+    assert told["stacktrace"]["frames"]
+    assert not [frame for frame in told["stacktrace"]["frames"] if "vars" in frame]
     crumbs = {each["category"]: each for each in taken["breadcrumbs"]["values"]}
     assert crumbs["rpc"]["message"] == "eth_getLogs at rpc-1: rate_limited"
     assert (crumbs["rpc"]["level"], crumbs["rpc"]["data"]) == ("warning", {"ms": 250.0, "bytes": 2_000})
@@ -192,6 +195,25 @@ async def test_the_running_program_reports_its_halt(
         judged(each)
     assert SECRET.encode() not in ingest.raw
     assert SECRET not in program.said
+
+
+async def test_an_unforeseen_error_is_sent_before_the_process_is_gone(
+    ingest: Ingest, empty_database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import indexer.app\n"
+        f"async def run(*_, **__): raise RuntimeError('nobody expects {SECRET}')\n"
+        "indexer.app.run = run\n"
+    )
+    environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT}", "SENTRY_DSN": ingest.dsn}
+    async with fault_node(FakeNode(FakeChain())) as node:
+        config = write_secret_config(node, empty_database_url, tmp_path)
+        ended = await command("run", "--config", config, environment=environment)
+    assert ended.code == 70, ended.said
+    (event,) = ingest.all("event")
+    assert judged(event)["logentry"]["formatted"] == "unforeseen error"
+    assert event["level"] == "fatal"
+    assert event["exception"]["values"][-1]["value"] == "nobody expects ***"
 
 
 def write_secret_config(node: FaultNode, database_url: str, directory: Path) -> str:
