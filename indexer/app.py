@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NoReturn
 
-from indexer import __version__, journal, parts
+from indexer import __version__, journal, parts, sentry
 from indexer.contracts import load_watched
 from indexer.core.errors import BelowFinality, IndexerError, LostLeadership, TooDeep
 from indexer.core.health import Limits
@@ -54,6 +54,7 @@ async def run(
     watched = load_watched(settings)
     metrics = Metrics(settings.chain.label)
     metrics.expect(watched)
+    sentry.chain_is(settings.chain.label)
     readiness = Readiness()
     health = Health(
         metrics,
@@ -135,7 +136,7 @@ class Process:
                 kind = "too_deep" if isinstance(error, TooDeep) else "below_finality"
                 self._metrics.error(error)
                 self._metrics.halted(str(error), kind, waits=waits)
-                log.critical("halted", kind=kind, reason=str(error))
+                log.critical("halted", kind=kind, reason=str(error), error=error)
                 await self._remember_halt(kind, str(error))
                 if not waits:
                     await persist(self._serve_halted, self._metrics, "serving what is stored")
@@ -179,6 +180,7 @@ class Process:
             self._alerts.store = AlertJournal(store)
             identity = (await self._node.chain_id(), await self._node.genesis_hash())
             self._metrics.chain_is(identity[0])
+            sentry.chain_is(self._settings.chain.label or str(identity[0]))
             self._readiness.chain_right = await read_chain(store) in {None, identity}
             await together(watch_database(store, self._metrics), self._lead(heads, store))
 

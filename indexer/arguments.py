@@ -12,7 +12,7 @@ from indexer.core.errors import UserMistake
 from indexer.core.redaction import Redactor
 
 if TYPE_CHECKING:
-    from indexer.settings import Settings
+    from indexer.settings import SentrySettings, Settings
 
 Command = Callable[[argparse.Namespace, Redactor], Coroutine[Any, Any, int]]
 
@@ -101,3 +101,21 @@ def secret_of(name: str, redact: Redactor) -> str | None:
     if secret is not None:
         redact.add(secret)
     return secret
+
+
+def sentry_of(redact: Redactor) -> SentrySettings:
+    """What the environment says of Sentry; the redactor knows the DSN from here on.
+
+    Raises: UserMistake: a variable is wrong.
+    """
+    from indexer.settings.environment import Environment
+    from indexer.settings.sentry import read_sentry
+    from indexer.settings.toml_table import Mistakes
+
+    mistakes = Mistakes()
+    settings = read_sentry(Environment(os.environ, mistakes))
+    if mistakes:
+        raise UserMistake(str(mistakes))
+    if settings.dsn is not None:
+        redact.add(settings.dsn)
+    return settings

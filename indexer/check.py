@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from indexer import journal, parts
+from indexer import journal, parts, sentrycheck
 from indexer.contracts import load_watched
 from indexer.core.errors import IndexerError
 from indexer.core.finding import Finding
@@ -22,8 +22,11 @@ from indexer.store.rights import check_database
 _SIGNS = {True: "ok  ", False: "FAIL", None: "note"}
 
 
-async def show(settings: Settings, redact: Redactor, *, as_json: bool) -> int:
+async def show(settings: Settings, redact: Redactor, *, as_json: bool, try_sentry: bool = False) -> int:
     """Print every finding; the exit code is 1 when something must be mended.
+
+    Args:
+        try_sentry: also send a test error to Sentry.
 
     Raises: UserMistake when the configuration cannot be used at all.
     """
@@ -40,6 +43,7 @@ async def show(settings: Settings, redact: Redactor, *, as_json: bool) -> int:
             proof=Configured(settings.chain.proof, settings.backfill.proof, settings.chain.logs_bloom),
         )
     findings += await _database(settings)
+    findings += await sentrycheck.findings(settings.sentry, redact, send=try_sentry)
     _print(findings, redact, as_json=as_json)
     return 1 if any(finding.ok is False for finding in findings) else 0
 

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from indexer import __version__, alerting, journal, proving
+from indexer import __version__, alerting, journal, proving, sentry
 from indexer.arguments import (
     Command,
     add_command,
@@ -27,6 +27,7 @@ from indexer.arguments import (
     count,
     port,
     positive,
+    sentry_of,
     settings_of,
 )
 from indexer.core.errors import IndexerError
@@ -38,7 +39,7 @@ log = journal.get(__name__)
 INTERRUPTED = 130
 #: What a shell reports for a program ended by SIGTERM.
 TERMINATED = 143
-#: EX_SOFTWARE: something that we did not foresee.
+#: EX_SOFTWARE: a person must look, be it foreseen or not.
 UNFORESEEN = 70
 
 
@@ -49,12 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     redact = Redactor()
     journal.setup(redact, style=os.environ.get("INDEXER_JOURNAL", "auto"))
     try:
+        if command in {run_command, backfill_command, dev_command}:
+            sentry.start(sentry_of(redact), redact)
         with asyncio.Runner() as runner:
             endless = command in {run_command, dev_command}
             return runner.run(_until_told_to_stop(command(options, redact), 0 if endless else TERMINATED))
     except KeyboardInterrupt:
         return INTERRUPTED
     except IndexerError as error:
+        if error.exit_code == UNFORESEEN:
+            sentry.fatal(error)
         print(f"indexer: {redact(str(error))}", file=sys.stderr)
         return error.exit_code
     except Exception:
@@ -64,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return UNFORESEEN
+    finally:
+        sentry.stop()
 
 
 async def _until_told_to_stop(work: Coroutine[Any, Any, int], stopped: int) -> int:
@@ -125,6 +132,9 @@ def parser() -> argparse.ArgumentParser:
     check.description = (
         "Configuration, node (chain id, finality, receipts, limits) and database (rights, schema): every finding with "
         "its remedy. Exit code 0: fine, 1: something must be mended, 2: the configuration cannot be read."
+    )
+    check.add_argument(
+        "--sentry", action="store_true", help="also send a test error to SENTRY_DSN, and wait for the answer"
     )
     add_json(check)
 
@@ -264,7 +274,9 @@ async def check_command(options: argparse.Namespace, redact: Redactor) -> int:
     """Look for what would keep the indexer from working."""
     from indexer import check
 
-    return await check.show(settings_of(options, redact), redact, as_json=options.json)
+    return await check.show(
+        settings_of(options, redact), redact, as_json=options.json, try_sentry=options.sentry
+    )
 
 
 async def schema_command(options: argparse.Namespace, redact: Redactor) -> int:

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import replace
 from pathlib import Path
 
+from indexer import sentry
 from indexer.core.batch import Decoder
 from indexer.core.model import BlockId
 from indexer.core.source import filter_of
@@ -15,6 +16,7 @@ from indexer.metrics import Metrics
 from indexer.rpc.address import EndpointAddress
 from indexer.rpc.node import Node
 from indexer.rpc.opening import open_node
+from indexer.rpc.remembered import Remembered
 from indexer.rpc.transport import Timing
 from indexer.settings import Settings
 from indexer.store.catalog import Registered
@@ -73,7 +75,7 @@ def node(
         chain_id=settings.chain.id,
         genesis_hash=genesis_hash,
         timing=timing(settings),
-        observer=metrics,
+        observer=Remembered(metrics) if sentry.is_on() else metrics,
         redact=redact,
         prove=settings.chain.proof == "receipts",
         logs_bloom=settings.chain.logs_bloom,

@@ -10,6 +10,7 @@ from indexer.settings.model import (
     HealthSettings,
     HttpSettings,
     JournalSettings,
+    SentrySettings,
     Settings,
     TimeoutSettings,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "HealthSettings",
     "HttpSettings",
     "JournalSettings",
+    "SentrySettings",
     "Settings",
     "TimeoutSettings",
     "load_settings",

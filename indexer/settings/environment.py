@@ -17,9 +17,13 @@ NAMES = (
     "INDEXER_JOURNAL",
     "ALERT_WEBHOOK_TOKEN",
     "ALERTMANAGER_URL",
+    "SENTRY_DSN",
+    "SENTRY_ENVIRONMENT",
+    "SENTRY_RELEASE",
+    "SENTRY_TRACES_SAMPLE_RATE",
 )
 #: Those that may hold a key or a password.
-SECRETS = ("RPC_URL", "DATABASE_URL", "ALERT_WEBHOOK_TOKEN", "ALERTMANAGER_URL")
+SECRETS = ("RPC_URL", "DATABASE_URL", "ALERT_WEBHOOK_TOKEN", "ALERTMANAGER_URL", "SENTRY_DSN")
 
 
 class Environment:
@@ -28,6 +32,10 @@ class Environment:
     def __init__(self, variables: Mapping[str, str], mistakes: Mistakes) -> None:
         self._variables = variables
         self._mistakes = mistakes
+
+    def wrong(self, name: str, problem: str) -> None:
+        """Note what is wrong with a variable, in words that do not show a secret."""
+        self._mistakes.add(f"environment: {name}", problem)
 
     def text(self, name: str) -> str | None:
         return self._variables.get(name, "").strip() or None

@@ -121,6 +121,19 @@ class AlertSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SentrySettings:
+    """Where errors are reported besides the journal; read from the environment alone."""
+
+    #: `https://KEY@HOST/PROJECT`; None: nowhere.
+    dsn: str | None = field(default=None, repr=False)
+    environment: str = "production"
+    #: None: this program's name and version.
+    release: str | None = None
+    #: The share of steps that are traced, from 0 to 1.
+    traces_sample_rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ContractSettings:
     """A contract to watch; the ABI file exists, and has not been read yet."""
 
@@ -145,14 +158,12 @@ class Settings:
     timeouts: TimeoutSettings = TimeoutSettings()
     journal: JournalSettings = JournalSettings()
     alerts: AlertSettings = AlertSettings()
+    sentry: SentrySettings = SentrySettings()
     #: The file they came from.
     path: Path | None = None
 
     def secrets(self) -> tuple[str, ...]:
         """Every URL that may hold a key or a password, and the token."""
         urls = [endpoint.url for endpoint in self.chain.rpc]
-        if self.database.url:
-            urls.append(self.database.url)
-        if self.alerts.token:
-            urls.append(self.alerts.token)
+        urls += [each for each in (self.database.url, self.alerts.token, self.sentry.dsn) if each]
         return tuple(urls)

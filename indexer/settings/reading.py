@@ -19,6 +19,7 @@ from indexer.settings.model import (
     Settings,
     TimeoutSettings,
 )
+from indexer.settings.sentry import read_sentry
 from indexer.settings.toml_contracts import read_contracts
 from indexer.settings.toml_endpoints import endpoints_of_environment, read_endpoints
 from indexer.settings.toml_table import Mistakes, TomlTable, cut
@@ -98,6 +99,7 @@ def _read(root: TomlTable, variables: Environment, path: Path) -> Settings:
         timeouts=_timeouts(root.table("timeouts")),
         journal=_journal(root.table("journal"), variables),
         alerts=_alerts(root.table("alerts"), variables),
+        sentry=read_sentry(variables),
         path=path,
     )
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from indexer import sentry
 from indexer.core.errors import IndexerError, Unavailable
 from indexer.store.failures import translated
 
@@ -58,6 +59,8 @@ class Hosts:
                 failures.append(error)
             else:
                 self._first = index
+                if sentry.is_on():
+                    connection.add_query_logger(sentry.query)
                 return connection
         raise _gravest(failures)
 

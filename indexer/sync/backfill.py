@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from indexer import journal
+from indexer import journal, sentry
 from indexer.core.batch import Decoder
 from indexer.core.errors import TooMuch
 from indexer.core.model import BlockId, Span
@@ -176,7 +176,8 @@ class Backfill:
         """Fill the pieces of the list, so many at a time, until none is left and none can come back."""
 
         async def fill_one(piece: Piece) -> None:
-            rows = await fill(piece)
+            with sentry.step("backfill", piece.span.first, piece.span.last):
+                rows = await fill(piece)
             if rows is None:
                 worklist.put_back(piece)
             else:

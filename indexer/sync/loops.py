@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from indexer import sentry
 from indexer.core.model import BlockId
 from indexer.metrics import Metrics
 from indexer.rpc.heads import Heads
@@ -26,7 +27,8 @@ async def follow(follower: Follower, heads: Heads, metrics: Metrics) -> None:
             assert head is not None
             seen = head.id
             try:
-                more = await follower.step(head)
+                with sentry.step("follow", head.number):
+                    more = await follower.step(head)
             except Parted:
                 # All endpoints were heard, whoever announced this head.
                 raise
