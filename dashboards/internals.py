@@ -36,10 +36,11 @@ BOTTLENECK = (
 BACKFILL = (
     number(
         "Progress",
-        "Of the running backfill; a dash when none is running.",
+        "Of the running backfill; all when none is running.",
         Query(
-            f"sum by (chain) (indexer_backfill_done_blocks{{{OURS}}}) / "
-            f"(sum by (chain) (indexer_backfill_blocks{{{OURS}}}) > 0)",
+            f"(sum by (chain) (indexer_backfill_done_blocks{{{OURS}}}) / "
+            f"(sum by (chain) (indexer_backfill_blocks{{{OURS}}}) > 0)) "
+            f"or (sum by (chain) (indexer_backfill_blocks{{{OURS}}}) == bool 0)",
             "{{chain}}",
         ),
         unit="percentunit",

@@ -122,6 +122,15 @@ PLATFORM: tuple[Panel, ...] = (
         Query('probe_success{job="blackbox"}', "{{probe}} {{instance}}"),
         most=1,
     ),
+    number(
+        "Certificates",
+        "Time until the certificate of a page ends. CertificateExpiring: less than 30 days, 7 days: critical.",
+        Query('min by (instance) (probe_ssl_earliest_cert_expiry{job="blackbox"}) - time()', "{{instance}}"),
+        unit="s",
+        start="red",
+        limits=limits.CERTIFICATE,
+        width=8,
+    ),
     graph(
         "Time a probe took",
         "From the look-up of the name to the last byte.",

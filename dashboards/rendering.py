@@ -39,7 +39,20 @@ class _Ready(Builder[dashboard.Panel]):
 
 def rendered(board: Board) -> str:
     """The board's JSON, with a newline at the end; equal for equal boards."""
-    return json.dumps(_dashboard(board), cls=JSONEncoder, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    told = json.loads(json.dumps(_dashboard(board), cls=JSONEncoder))
+    told["annotations"] = {"list": []}
+    _drop(told, ("style",))
+    for variable in told.get("templating", {}).get("list", []):
+        _drop(variable, ("auto", "auto_count", "auto_min", "id"))
+    for panel in told["panels"]:
+        _drop(panel.get("options", {}), ("footer",))
+    return json.dumps(told, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _drop(told: dict[str, object], names: tuple[str, ...]) -> None:
+    """Leave out what the builders always say and Grafana's newer schemas no longer know."""
+    for name in names:
+        told.pop(name, None)
 
 
 def _dashboard(board: Board) -> dashboard.Dashboard:
@@ -195,6 +208,7 @@ def _table(plan: Panel) -> table.Panel:
     hide = {"excludeByName": dict.fromkeys(HIDDEN_COLUMNS, True)}
     return (
         table.Panel()
+        .show_header(True)
         .no_value(NO_VALUE)
         .override_by_name("Value", [dashboard.DynamicConfigValue(id_val="unit", value=plan.unit)])
         .with_transformation(dashboard.DataTransformerConfig(id_val="organize", options=hide))
