@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from indexer.core.adminroles import ADMIN_ROLES
 from indexer.core.batch import Decoder
+from indexer.core.keccak import keccak256
 from indexer.core.logs import RangeLogs, check_range_logs
 from indexer.core.model import BlockId, Span
 from indexer.core.source import LogFilter, Source, filter_of
@@ -208,6 +210,28 @@ def test_a_text_that_no_database_holds_is_a_row_and_a_report() -> None:
     assert encoded.counts == {1: 2}
     assert "a\ufffdb\ufffd".encode() in encoded.tables[0].payload
     assert [(log.log_index, log.reason) for log in encoded.undecoded] == [(1, "lossy_text")]
+
+
+@pytest.mark.parametrize("repeated", [1, 40])
+def test_grants_and_revocations_of_the_highest_roles_are_counted(repeated: int) -> None:
+    granted, revoked = (
+        event(name, "bytes32 indexed role", "address indexed account", "address indexed sender")
+        for name in ("RoleGranted", "RoleRevoked")
+    )
+    assert granted.topic0 is not None and revoked.topic0 is not None
+    sources = sources_of("Roles", TOKEN, granted, revoked, ERC20)
+    pairs = [(granted, ADMIN_ROLES[0]), (granted, ADMIN_ROLES[1]), (revoked, ADMIN_ROLES[1])]
+    pairs += [(granted, keccak256(b"MINTER_ROLE")), (revoked, bytes(31) + b"\x01")]
+    logs = [
+        wire_log(5, index, topics=[each.topic0 or b"", role, ALICE, BOB])
+        for index, (each, role) in enumerate(pairs * repeated)
+    ]
+    encoded = Decoder(sources).encode(checked([*logs, transfer(len(logs))]))
+    assert encoded.counts == {sources[0].id: 3 * repeated, sources[1].id: 2 * repeated, sources[2].id: 1}
+    changes = {(sources[0].id, "granted"): 2 * repeated, (sources[1].id, "revoked"): repeated}
+    assert encoded.admin_changes == changes
+    others = Decoder(sources[2:], sources[:2]).encode(checked(logs))
+    assert not others.admin_changes, "logs of other sources were counted when those were written"
 
 
 def test_no_logs_make_nothing() -> None:
