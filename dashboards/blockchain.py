@@ -44,7 +44,7 @@ NOW = (
         "ChainHalted: 300 s, while nodes answer.",
         Query(f"min by (chain) (indexer_seconds_since_head_change{{{OURS}}})", "{{chain}}"),
         unit="s",
-        limits=limits.SILENT,
+        limits=limits.HEAD_CHANGED,
     ),
     number(
         "Failed transactions",

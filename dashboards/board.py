@@ -143,16 +143,6 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Precision:
-    """A variable that the reader chooses a duration of: finer is slower."""
-
-    name: str
-    label: str
-    offered: tuple[str, ...]
-    preset: str
-
-
-@dataclass(frozen=True, slots=True)
 class Written:
     """A variable that the reader may write over."""
 
@@ -161,7 +151,7 @@ class Written:
     preset: str
 
 
-Variable = Choice | Precision | Written
+Variable = Choice | Written
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards import limits
-from dashboards.board import CHAIN, RATE, Board, Choice, Limit, Query, Row, graph, number
+from dashboards.board import CHAIN, RATE, Board, Choice, Query, Row, graph, number
 from dashboards.counting import percentiles
 
 OURS = 'chain=~"$chain"'
@@ -34,7 +34,7 @@ SERVER = (
         "Share of what the server allows.",
         Query("sum by (instance) (pg_stat_activity_count) / max by (instance) (pg_settings_max_connections)"),
         unit="percentunit",
-        limits=limits.BUSY,
+        limits=limits.CONNECTIONS,
     ),
     number(
         "Cache hit rate",
@@ -42,7 +42,7 @@ SERVER = (
         Query(HIT_RATE, "{{datname}}"),
         unit="percentunit",
         start="red",
-        limits=(Limit(0.90, "yellow"), Limit(0.95, "green")),
+        limits=limits.DATABASE_HITS,
     ),
     number(
         "Size",
@@ -62,7 +62,7 @@ SERVER = (
         "That is open at this moment.",
         Query(f"max by (datname) (pg_stat_activity_max_tx_duration{{{NAMED}}})", "{{datname}}"),
         unit="s",
-        limits=(Limit(300, "yellow"), Limit(3600, "red")),
+        limits=limits.TRANSACTION_SECONDS,
     ),
     graph(
         "Connections by state",
@@ -146,32 +146,42 @@ OUR_USE = (
 
 BACKUPS = (
     number(
-        "Last backup",
-        "When it succeeded; 1970 means never.",
-        Query(f"1000 * max by (chain) (indexer_backup_last_success_timestamp_seconds{{{OURS}}})"),
-        unit="dateTimeFromNow",
-        start="blue",
+        "Age of the last backup",
+        "BackupTooOld: 26 hours. A dash: none is known.",
+        Query(
+            f"time() - (max by (chain) (indexer_backup_last_success_timestamp_seconds{{{OURS}}}) > 0)",
+            "{{chain}}",
+        ),
+        unit="s",
+        limits=limits.BACKUP_AGE,
+        width=6,
     ),
     number(
-        "Verified",
-        "When a backup was last restored to see that it can be; 1970 means never.",
-        Query(f"1000 * max by (chain) (indexer_backup_verified_timestamp_seconds{{{OURS}}})"),
-        unit="dateTimeFromNow",
-        start="blue",
+        "Since one was verified",
+        "Restored, to see that it can be. BackupNotVerified: 8 days. A dash: none was.",
+        Query(
+            f"time() - (max by (chain) (indexer_backup_verified_timestamp_seconds{{{OURS}}}) > 0)",
+            "{{chain}}",
+        ),
+        unit="s",
+        limits=limits.VERIFIED_AGE,
+        width=6,
     ),
     number(
         "Its size",
         "BackupSizeAnomaly compares it with those before.",
-        Query(f"max by (chain) (indexer_backup_size_bytes{{{OURS}}})"),
+        Query(f"max by (chain) (indexer_backup_size_bytes{{{OURS}}})", "{{chain}}"),
         unit="bytes",
         start="blue",
+        width=6,
     ),
     number(
         "It took",
         "From its beginning until it was there.",
-        Query(f"max by (chain) (indexer_backup_duration_seconds{{{OURS}}})"),
+        Query(f"max by (chain) (indexer_backup_duration_seconds{{{OURS}}})", "{{chain}}"),
         unit="s",
         start="blue",
+        width=6,
     ),
 )
 

@@ -66,14 +66,14 @@ SIGNS = (
         "Time since any endpoint told its newest block.",
         Query(f"min by (chain) (indexer_seconds_since_head_read{{{OURS}}})", "{{chain}}"),
         unit="s",
-        limits=limits.SILENT,
+        limits=limits.HEAD_READ,
     ),
     number(
         "Head changed",
         "Time since it became another block: the chain stands still, or every endpoint.",
         Query(f"min by (chain) (indexer_seconds_since_head_change{{{OURS}}})", "{{chain}}"),
         unit="s",
-        limits=limits.SILENT,
+        limits=limits.HEAD_CHANGED,
     ),
     number(
         "Endpoints",
@@ -178,7 +178,7 @@ INCIDENT = Board(
     file="incident.json",
     title="Incident",
     question="What is wrong at this moment, since when, and where is the runbook?",
-    variables=(CHAIN, Written("docs_url", "Documentation", "https://example.org/docs")),
+    variables=(CHAIN, Written("docs_url", "Documentation", "https://docs.example.com/evm-indexer")),
     refresh="10s",
     rows=(Row("Alerts", ALERTS), Row("Signs", SIGNS), Row("Since when", COURSE)),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dashboards import limits
-from dashboards.board import Limit, Query, graph, number
+from dashboards.board import Query, graph, number
 from dashboards.counting import more, per_second, quantile
 
 OURS = 'chain=~"$chain"'
@@ -30,7 +30,7 @@ NODES = (
             f"max by (chain, endpoint) (indexer_rpc_endpoint_head_block_number{{{ENDPOINT}}})",
             "{{endpoint}}",
         ),
-        limits=(Limit(5, "yellow"), Limit(50, "red")),
+        limits=limits.HEADS_APART,
         width=8,
     ),
     number(

@@ -2,132 +2,114 @@
 
 from __future__ import annotations
 
-from dashboards.board import CHAIN, Board, Limit, Precision, Query, Row, graph, number, words
+from dashboards.board import CHAIN, Board, Limit, Panel, Query, Row, graph, number, words
 
 OURS = 'chain=~"$chain"'
-#: An index is fresh while its newest block is younger.
+#: As monitoring/rules/recording.yml measures them: an index is fresh while its newest block is younger.
 FRESH_SECONDS = 60
-#: Shares of the time, or of the proofs, that are to be good over 30 days.
-FRESHNESS, COMPLETENESS = 0.99, 0.999
-WINDOW = "30d"
-#: Windows of the burn rates: pairs page, or make a ticket, when both are over their limit.
+#: Shares of the time, and of the proofs, that are to be good over 30 days.
+FRESHNESS, COMPLETENESS = 0.995, 0.999
+#: The windows of the alerts' pairs: both of a pair over their limit page somebody, or make a ticket.
 PAGED, TICKETED = ("5m", "1h", "30m", "6h"), ("2h", "1d", "6h", "3d")
-
-FRESH = f"(max by (chain) (indexer_event_processing_delay_seconds{{{OURS}}}) < bool {FRESH_SECONDS})"
-
-
-def fresh(window: str) -> str:
-    """Share of the time in which the index was fresh; time in which nothing was scraped does not count."""
-    return f"avg_over_time({FRESH}[{window}:$precision])"
-
-
-def wrong(window: str) -> str:
-    """Share of the followed blocks whose receipts were not those that the block's hash commits to."""
-    bad = f'sum by (chain) (increase(indexer_block_proofs_total{{{OURS}, verdict="wrong"}}[{window}]))'
-    every = f"sum by (chain) (increase(indexer_block_proofs_total{{{OURS}}}[{window}]))"
-    return f"(({bad} or 0 * {every}) / ({every} > 0))"
-
 
 COVERED = (
     f"sum by (chain) (indexer_coverage_blocks{{{OURS}}}) / "
     f"(sum by (chain) (indexer_coverage_blocks{{{OURS}}}) + sum by (chain) (indexer_gap_blocks{{{OURS}}}) > 0)"
 )
 
-
-def burn(share_of_bad: str, objective: float) -> str:
-    """How many times as fast as the budget allows it is spent: 1 uses it up in exactly 30 days."""
-    return f"{share_of_bad} / {1 - objective:.4g}"
-
-
-def budget(share_of_bad: str, objective: float) -> str:
-    """The share of the budget of 30 days that is left; below 0 the objective is missed."""
-    return f"1 - {share_of_bad} / {1 - objective:.4g}"
-
-
 LEFT = (Limit(0, "orange"), Limit(0.25, "yellow"), Limit(0.5, "green"))
-BURNING = (Limit(1, "yellow"), Limit(6, "orange"), Limit(14.4, "red"))
+PAGES = (Limit(1, "yellow"), Limit(6, "orange"), Limit(14.4, "red"))
+TICKETS = (Limit(1, "yellow"), Limit(3, "orange"))
 
 
-def freshness_burns(windows: tuple[str, ...]) -> tuple[Query, ...]:
-    return tuple(
-        Query(burn(f"(1 - {fresh(window)})", FRESHNESS), f"{window} {{{{chain}}}}") for window in windows
+def bad(promise: str, window: str) -> str:
+    """The recorded share of the window in which the promise was not kept."""
+    return f"indexer:slo_{promise}:bad_{window}{{{OURS}}}"
+
+
+def burn(promise: str, objective: float, window: str) -> Query:
+    """How many times as fast as the budget allows it is spent: 1 uses it up in exactly 30 days."""
+    return Query(f"{bad(promise, window)} / {1 - objective:.4g}", f"{window} {{{{chain}}}}")
+
+
+def kept(promise: str, objective: float, title: str, description: str) -> tuple[Panel, ...]:
+    """The promise over 30 days, its budget, how fast it is spent now, and the two pairs of windows."""
+    return (
+        number(
+            title,
+            f"{description} Promised: {objective:.1%} of 30 days.",
+            Query(f"1 - {bad(promise, '30d')}", "{{chain}}"),
+            unit="percentunit",
+            start="red",
+            limits=(Limit(objective, "green"),),
+            width=6,
+        ),
+        number(
+            "Budget left",
+            "Of what may be bad in 30 days; below 0 the promise is broken.",
+            Query(f"1 - {bad(promise, '30d')} / {1 - objective:.4g}", "{{chain}}"),
+            unit="percentunit",
+            start="red",
+            limits=LEFT,
+            width=6,
+        ),
+        number(
+            "Burning, last hour",
+            "1: the budget lasts 30 days; 14.4: two days.",
+            burn(promise, objective, "1h"),
+            unit="none",
+            limits=PAGES,
+            width=6,
+        ),
     )
 
 
-def completeness_burns(windows: tuple[str, ...]) -> tuple[Query, ...]:
-    return tuple(Query(burn(wrong(window), COMPLETENESS), f"{window} {{{{chain}}}}") for window in windows)
+def burning(promise: str, objective: float) -> tuple[Panel, ...]:
+    """The burn rates of the alerts."""
+    return (
+        graph(
+            "Burn rate: pages",
+            "Both windows of a pair above 14.4 (5m, 1h) or 6 (30m, 6h) page somebody.",
+            *(burn(promise, objective, window) for window in PAGED),
+            unit="none",
+            limits=PAGES,
+            width=12,
+        ),
+        graph(
+            "Burn rate: tickets",
+            "Both windows of a pair above 3 (2h, 1d) or 1 (6h, 3d) make a ticket.",
+            *(burn(promise, objective, window) for window in TICKETED),
+            unit="none",
+            limits=TICKETS,
+            width=12,
+        ),
+    )
 
 
 FRESHNESS_PANELS = (
-    number(
+    *kept(
+        "freshness",
+        FRESHNESS,
         "Fresh, over 30 days",
-        f"Share of the time in which the newest block was younger than {FRESH_SECONDS} s; promised: {FRESHNESS:.3%}.",
-        Query(fresh(WINDOW), "{{chain}}"),
-        unit="percentunit",
-        start="red",
-        limits=(Limit(FRESHNESS, "green"),),
-        width=6,
+        f"Share of the time in which the newest block was younger than {FRESH_SECONDS} s.",
     ),
     number(
-        "Budget left",
-        "Of the time in which it may be older, in 30 days.",
-        Query(budget(f"(1 - {fresh(WINDOW)})", FRESHNESS), "{{chain}}"),
-        unit="percentunit",
-        start="red",
-        limits=LEFT,
-        width=6,
-    ),
-    number(
-        "Fresh now",
-        "Age of the newest block.",
+        "Age of the newest block",
+        "Now.",
         Query(f"max by (chain) (indexer_event_processing_delay_seconds{{{OURS}}})", "{{chain}}"),
         unit="s",
         limits=(Limit(FRESH_SECONDS, "red"),),
         width=6,
     ),
-    number(
-        "Burning, last hour",
-        "1: the budget lasts 30 days. 14.4: two days.",
-        Query(burn(f"(1 - {fresh('1h')})", FRESHNESS), "{{chain}}"),
-        unit="none",
-        limits=BURNING,
-        width=6,
-    ),
-    graph(
-        "Burn rate: pages",
-        "Both windows of a pair above 14.4 (5m, 1h) or 6 (30m, 6h) page somebody.",
-        *freshness_burns(PAGED),
-        limits=BURNING,
-        width=12,
-    ),
-    graph(
-        "Burn rate: tickets",
-        "Both windows of a pair above 3 (2h, 1d) or 1 (6h, 3d) make a ticket.",
-        *freshness_burns(TICKETED),
-        limits=(Limit(1, "yellow"), Limit(3, "orange")),
-        width=12,
-    ),
+    *burning("freshness", FRESHNESS),
 )
 
 COMPLETENESS_PANELS = (
-    number(
+    *kept(
+        "completeness",
+        COMPLETENESS,
         "Complete, over 30 days",
-        "Share of the followed blocks whose receipts were those that the block's hash commits to; "
-        f"promised: {COMPLETENESS:.3%}. A wrong answer is thrown away and asked for again: it is never indexed.",
-        Query(f"1 - {wrong(WINDOW)}", "{{chain}}"),
-        unit="percentunit",
-        start="red",
-        limits=(Limit(COMPLETENESS, "green"),),
-        width=6,
-    ),
-    number(
-        "Budget left",
-        "Of the answers that may be wrong, in 30 days.",
-        Query(budget(wrong(WINDOW), COMPLETENESS), "{{chain}}"),
-        unit="percentunit",
-        start="red",
-        limits=LEFT,
-        width=6,
+        "Share of the followed blocks that nodes told whole, as the block's hash proves.",
     ),
     number(
         "Covered",
@@ -138,36 +120,15 @@ COMPLETENESS_PANELS = (
         limits=(Limit(0.5, "yellow"), Limit(1, "green")),
         width=6,
     ),
-    number(
-        "Differences of the newest audit",
-        "Rows missing, extra or altered, the repaired ones included.",
-        Query(f"max by (chain) (indexer_audit_differences{{{OURS}}})", "{{chain}}"),
-        limits=(Limit(1, "red"),),
-        width=6,
-    ),
-    graph(
-        "Burn rate: pages",
-        "Both windows of a pair above 14.4 (5m, 1h) or 6 (30m, 6h) page somebody.",
-        *completeness_burns(PAGED),
-        limits=BURNING,
-        width=12,
-    ),
-    graph(
-        "Covered",
-        "Share of the wanted blocks that are in the database.",
-        Query(COVERED, "{{chain}}"),
-        unit="percentunit",
-        most=1,
-        width=12,
-    ),
+    *burning("completeness", COMPLETENESS),
 )
 
 MEANING = f"""\
-* **Freshness**: the newest indexed block is younger than {FRESH_SECONDS} s for {FRESHNESS:.2%} of 30 days, seen by the
-  reader's clock: a chain that halts and a node that is away count.
-* **Completeness**: {COMPLETENESS:.2%} of the blocks that a node tells us are whole at the first time of asking. What is
-  in the database is proved apart from that, and any difference that an audit finds is an alert of its own.
-* A **burn rate** of 1 spends the budget in 30 days. `Precision` is how often the past is looked at: finer is slower.
+* **Freshness**: the newest indexed block is younger than {FRESH_SECONDS} s for {FRESHNESS:.1%} of the time, seen by the
+  reader's clock: a chain that halts, a node that is away, and an indexer that is gone count.
+* **Completeness**: {COMPLETENESS:.1%} of the blocks that a node tells us are whole at the first time of asking. A wrong
+  answer is thrown away and asked for again: it is never indexed. What is in the database is audited apart from that.
+* A **burn rate** of 1 spends the budget in 30 days. The alerts look at the same recorded series.
 """
 
 SLO = Board(
@@ -175,7 +136,7 @@ SLO = Board(
     file="slo.json",
     title="SLO",
     question="Is the index as fresh and as complete as we promise, and how fast is the error budget spent?",
-    variables=(CHAIN, Precision("precision", "Precision", ("1m", "5m", "15m"), "5m")),
+    variables=(CHAIN,),
     since="now-24h",
     refresh="1m",
     rows=(

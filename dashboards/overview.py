@@ -124,7 +124,7 @@ PLATFORM: tuple[Panel, ...] = (
     ),
     number(
         "Certificates",
-        "Time until the certificate of a page ends. CertificateExpiring: less than 30 days, 7 days: critical.",
+        "Time until the certificate of a page ends. CertificateExpiring: less than 14 days, 3 days: critical.",
         Query('min by (instance) (probe_ssl_earliest_cert_expiry{job="blackbox"}) - time()', "{{instance}}"),
         unit="s",
         start="red",
@@ -190,7 +190,7 @@ STORES: tuple[Panel, ...] = (
         ),
         Query("1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes", "memory {{instance}}"),
         unit="percentunit",
-        limits=limits.BUSY,
+        limits=limits.CPU,
         most=1,
     ),
 )

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
-from dashboards.board import LINE, Board, Choice, Panel, Precision, Query, Variable
+from dashboards.board import LINE, Board, Choice, Panel, Query, Variable
 
 #: The uid of the provisioned data source.
 SOURCE = dashboard.DataSourceRef(type_val="prometheus", uid="prometheus")
@@ -109,26 +109,14 @@ def _variable(variable: Variable) -> Builder[dashboard.VariableModel]:
             .all_value(".*")
             .current(dashboard.VariableOption(selected=True, text=["All"], value=["$__all"]))
         )
-    if isinstance(variable, Precision):
-        return (
-            dashboards.IntervalVariable(variable.name)
-            .label(variable.label)
-            .values(",".join(variable.offered))
-            .auto(False)
-            .options([_option(each, each == variable.preset) for each in variable.offered])
-            .current(_option(variable.preset, True))
-        )
+    preset = dashboard.VariableOption(selected=True, text=variable.preset, value=variable.preset)
     return (
         dashboards.TextBoxVariable(variable.name)
         .label(variable.label)
         .default_value(variable.preset)
-        .options([_option(variable.preset, True)])
-        .current(_option(variable.preset, True))
+        .options([preset])
+        .current(preset)
     )
-
-
-def _option(value: str, selected: bool) -> dashboard.VariableOption:
-    return dashboard.VariableOption(selected=selected, text=value, value=value)
 
 
 def _panel(plan: Panel, number: int, place: dashboard.GridPos) -> dashboard.Panel:

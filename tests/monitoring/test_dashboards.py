@@ -12,8 +12,10 @@ import promql_parser
 import pytest
 import yaml
 
+from dashboards import limits
 from dashboards.__main__ import PLACE
 from dashboards.boards import BOARDS
+from dashboards.objectives import COMPLETENESS, FRESHNESS
 from dashboards.rendering import rendered
 from tests.fixtures.asked import BUILT_IN, VARIABLE, asked, boards, panels
 from tests.fixtures.grafanatypes import complaints
@@ -29,9 +31,48 @@ UIDS = {
     "indexer-incident",
 }
 COLUMNS = 24
+#: How rules write hours and days.
+PRODUCT = re.compile(r"\b(\d+) \* (3600|86400)\b")
 #: Values of variables that Grafana knows by itself.
-GRAFANAS_OWN = set(BUILT_IN) - {"precision"}
+GRAFANAS_OWN = set(BUILT_IN)
 LINK = re.compile(r"\]\(/d/([\w-]+)\)")
+
+#: Alert, how it compares, and with what.
+ALERTED = (
+    ("IndexerLag", ">", limits.LAG[-1].value),
+    ("EventProcessingDelay", ">", limits.DELAY[-1].value),
+    ("IndexerStuck", ">", limits.STUCK[-1].value),
+    ("IndexerStuck", ">", limits.BACKFILL_STUCK[-1].value),
+    ("AllRpcDown", ">", limits.HEAD_READ[-1].value),
+    ("ChainHalted", ">", limits.HEAD_CHANGED[-1].value),
+    ("RpcDisagreement", ">", limits.HEADS_APART[-1].value),
+    ("RpcRateLimited", ">", limits.RATE_LIMITED[-1].value),
+    ("HighErrorRate", ">", limits.API_ERRORS[-1].value),
+    ("SlowAPIResponse", ">", limits.API_SECONDS[-1].value),
+    ("HighContractFailureRate", ">", limits.CONTRACT_FAILURES[0].value),
+    ("ContractErrorRateHigh", ">", limits.CONTRACT_FAILURES[1].value),
+    ("ContractErrorRateCritical", ">", limits.CONTRACT_FAILURES[2].value),
+    ("DatabaseConnectionsHigh", ">", limits.CONNECTIONS[0].value),
+    ("DatabaseConnectionsCritical", ">", limits.CONNECTIONS[1].value),
+    ("LongTransaction", ">", limits.TRANSACTION_SECONDS[-1].value),
+    ("DatabaseCacheHitLow", "<", limits.DATABASE_HITS[0].value),
+    ("HighCPUUsage", ">", limits.CPU[0].value),
+    ("CriticalCPUUsage", ">", limits.CPU[1].value),
+    ("HighMemoryUsage", ">", limits.MEMORY[0].value),
+    ("CriticalMemoryUsage", ">", limits.MEMORY[1].value),
+    ("LowDiskSpace", "<", 1 - limits.DISK[0].value),
+    ("DiskAlmostFull", "<", 1 - limits.DISK[1].value),
+    ("ContainerHighMemory", ">", limits.CONTAINER_MEMORY[0].value),
+    ("CertificateExpiring", "<", limits.CERTIFICATE[1].value),
+    ("CertificateExpiringSoon", "<", limits.CERTIFICATE[0].value),
+    ("BackupTooOld", ">", limits.BACKUP_AGE[-1].value),
+    ("BackupNotVerified", ">", limits.VERIFIED_AGE[-1].value),
+    ("FreshnessBurnFast", r"> 14\.4 \*", 1 - FRESHNESS),
+    ("FreshnessBurnSteady", r"> 6 \*", 1 - FRESHNESS),
+    ("FreshnessBurnSlow", r"> 3 \*", 1 - FRESHNESS),
+    ("FreshnessBurnCreeping", r"> 1 \*", 1 - FRESHNESS),
+    ("CompletenessBurnFast", r"> 14\.4 \*", 1 - COMPLETENESS),
+)
 
 every_board = pytest.mark.parametrize("board", boards().values(), ids=list(boards()))
 
@@ -118,6 +159,20 @@ def test_shares_are_never_drawn_beyond_all(board: Any) -> None:
             defaults = panel["fieldConfig"]["defaults"]
             assert defaults["unit"] == "percentunit", panel["title"]
             assert panel["type"] == "stat" or defaults["max"] == 1, panel["title"]
+
+
+def test_where_a_board_turns_red_an_alert_begins() -> None:
+    rules = yaml.safe_load((GRAFANA.parent / "alerts.yml").read_text())
+    exprs = {
+        rule["alert"]: PRODUCT.sub(lambda found: str(int(found[1]) * int(found[2])), rule["expr"])
+        for group in rules["groups"]
+        for rule in group["rules"]
+    }
+    for alert, sign, value in ALERTED:
+        assert re.search(rf"{sign} {re.escape(f'{value:.10g}')}(?![\d.])", exprs[alert]), (
+            alert,
+            exprs[alert],
+        )
 
 
 def test_the_folder_of_the_boards_is_provisioned() -> None:
