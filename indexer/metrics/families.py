@@ -26,12 +26,16 @@ Series = TypeVar("Series", bound="NumberSeries | HistogramSeries")
 class Family(Generic[Series]):
     """One metric of the catalogue; a series begins, at 0, when its labels are first named."""
 
-    def __init__(self, spec: MetricSpec, make: Callable[[Mapping[str, str], Shared], Series]) -> None:
+    def __init__(self, spec: MetricSpec, make: Callable[[Mapping[str, str], Shared, int], Series]) -> None:
         self.spec = spec
         self._make = make
         self._shared = Shared()
         self._series: dict[tuple[str, ...], Series] = {}
         self._chain: str | None = None
+        #: The lines of each series in the text format and in OpenMetrics, in the order of the series.
+        self._lines: list[tuple[str, str]] = []
+        #: All of them together, by whether they are OpenMetrics, as long as nothing changes.
+        self._bodies: dict[bool, str] = {}
         if not spec.labels:
             self.labels()
 
@@ -41,18 +45,11 @@ class Family(Generic[Series]):
         Raises: ValueError when there are more or fewer values than labels.
         """
         series = self._series.get(values)
-        if series is None:
-            if len(values) != len(self.spec.labels):
-                raise ValueError(f"{self.spec.name} has labels {self.spec.labels}, not {len(values)} of them")
-            made = self._make(dict(zip(self.spec.labels, values, strict=True)), self._shared)
-            with self._shared.lock:
-                series = self._series.setdefault(values, made)
-                self._shared.bodies.clear()
-        return series
+        return self._begin(values) if series is None else series
 
     def text(self, chain: str, *, openmetrics: bool) -> str:
         """Its part of the page."""
-        return self._heading(openmetrics=openmetrics) + self._body(chain, exemplars=openmetrics)
+        return self._heading(openmetrics=openmetrics) + self._body(chain, openmetrics=openmetrics)
 
     def metric(self, chain: str) -> Metric:
         """The same as values."""
@@ -65,19 +62,39 @@ class Family(Generic[Series]):
             every = tuple(self._series.values())
             return [sample for series in every for sample in series.samples(self.spec.name, chain)]
 
-    def _body(self, chain: str, *, exemplars: bool) -> str:
+    def _begin(self, values: tuple[str, ...]) -> Series:
+        if len(values) != len(self.spec.labels):
+            raise ValueError(f"{self.spec.name} has labels {self.spec.labels}, not {len(values)} of them")
+        labels = dict(zip(self.spec.labels, values, strict=True))
         with self._shared.lock:
-            if chain != self._chain:
-                self._chain = chain
-                self._shared.bodies.clear()
-                for series in self._series.values():
-                    series.forget()
-            body = self._shared.bodies.get(exemplars)
+            if values not in self._series:
+                place = len(self._lines)
+                self._series[values] = self._make(labels, self._shared, place)
+                self._lines.append(("", ""))
+                self._shared.changed.add(place)
+            return self._series[values]
+
+    def _body(self, chain: str, *, openmetrics: bool) -> str:
+        with self._shared.lock:
+            self._write_changed(chain)
+            body = self._bodies.get(openmetrics)
             if body is None:
-                name = self.spec.name
-                lines = [each.text(name, chain, exemplars=exemplars) for each in self._series.values()]
-                body = self._shared.bodies[exemplars] = "".join(lines)
+                body = self._bodies[openmetrics] = "".join([lines[openmetrics] for lines in self._lines])
             return body
+
+    def _write_changed(self, chain: str) -> None:
+        changed = self._shared.changed
+        every = tuple(self._series.values())
+        if chain != self._chain:
+            self._chain = chain
+            changed.update(range(len(every)))
+            for series in every:
+                series.renamed()
+        if changed:
+            for place in changed:
+                self._lines[place] = every[place].lines(self.spec.name, chain)
+            changed.clear()
+            self._bodies.clear()
 
     def _heading(self, *, openmetrics: bool) -> str:
         name = self._family_name(openmetrics=openmetrics)
@@ -124,11 +141,10 @@ class Gauge(Family[GaugeSeries]):
         value = self._reading()
         return [] if value is None else [Sample(self.spec.name, {CHAIN_LABEL: chain}, value)]
 
-    def _body(self, chain: str, *, exemplars: bool) -> str:
+    def _body(self, chain: str, *, openmetrics: bool) -> str:
         if self._reading is None:
-            return super()._body(chain, exemplars=exemplars)
-        value = self._reading()
-        return "" if value is None else line(self.spec.name, chain, {}, value)
+            return super()._body(chain, openmetrics=openmetrics)
+        return "".join(f"{line(sample)}\n" for sample in self._samples(chain))
 
 
 class Histogram(Family[HistogramSeries]):
@@ -136,7 +152,7 @@ class Histogram(Family[HistogramSeries]):
 
     def __init__(self, spec: MetricSpec) -> None:
         bounds = (*spec.buckets, math.inf)
-        super().__init__(spec, lambda labels, shared: HistogramSeries(labels, shared, bounds))
+        super().__init__(spec, lambda labels, shared, place: HistogramSeries(labels, shared, place, bounds))
 
     def observe(self, value: float, exemplar: Exemplar | None = None) -> None:
         """Count a value in the only series of a histogram without labels."""

@@ -54,8 +54,6 @@ class RpcFacts:
 
     def endpoint_state(self, endpoint: str, up: bool, head: int | None) -> None:
         """The endpoint is (not) being used, and the newest block it has shown, if any."""
-        if endpoint not in self.observed.endpoints:
-            self.endpoints([endpoint])
         self.observed.endpoint_state(endpoint, up, head)
         self._instruments.gauge(edges.RPC_UP).labels(endpoint).set(up)
         if head is not None:

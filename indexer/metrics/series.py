@@ -1,4 +1,4 @@
-"""Series that keep the text of their lines, so that a scrape joins what is there and writes only what changed."""
+"""Series that write the text of their lines anew only when they changed."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ class Shared:
 
     #: Held while a number changes or is read: the journal counts from any thread.
     lock: Lock = field(default_factory=Lock)
-    #: The lines of all series, with exemplars (True) and without (False), until one of them changes.
-    bodies: dict[bool, str] = field(default_factory=dict)
+    #: The places of series whose lines are to be written anew.
+    changed: set[int] = field(default_factory=set)
 
 
 class NumberSeries:
     """One number under one set of labels."""
 
-    __slots__ = ("_line", "_shared", "labels", "value")
+    __slots__ = ("_place", "_shared", "_start", "labels", "value")
 
-    def __init__(self, labels: Mapping[str, str], shared: Shared) -> None:
+    def __init__(self, labels: Mapping[str, str], shared: Shared, place: int) -> None:
         self.labels = labels
         self.value = 0.0
         self._shared = shared
-        self._line: str | None = None
+        self._place = place
+        #: Of its line, up to the number.
+        self._start = ""
 
-    def text(self, name: str, chain: str, *, exemplars: bool) -> str:
-        """Its line of the page; the lock is held."""
-        del exemplars
-        if self._line is None:
-            self._line = line(name, chain, self.labels, self.value)
-        return self._line
+    def lines(self, name: str, chain: str) -> tuple[str, str]:
+        """Its line in the text format and in OpenMetrics; the lock is held."""
+        self._start = self._start or start_of(name, {CHAIN_LABEL: chain, **self.labels})
+        text = f"{self._start}{number(self.value)}\n"
+        return text, text
 
     def samples(self, name: str, chain: str) -> list[Sample]:
         """The same as values."""
         return [Sample(name, {CHAIN_LABEL: chain, **self.labels}, self.value)]
 
-    def forget(self) -> None:
-        """Write its line anew when it is next asked for."""
-        self._line = None
+    def renamed(self) -> None:
+        """The name of the chain is another one now."""
+        self._start = ""
 
     def _put(self, value: float) -> None:
         if value != self.value:
             self.value = value
-            self._line = None
-            self._shared.bodies.clear()
+            self._shared.changed.add(self._place)
 
 
 class CounterSeries(NumberSeries):
@@ -84,9 +84,11 @@ class GaugeSeries(NumberSeries):
 class HistogramSeries:
     """How many of the observed values were at most so large, and one recent example for each bucket."""
 
-    __slots__ = ("_counts", "_exemplars", "_shared", "_sum", "_texts", "bounds", "labels")
+    __slots__ = ("_counts", "_exemplars", "_place", "_shared", "_sum", "bounds", "labels")
 
-    def __init__(self, labels: Mapping[str, str], shared: Shared, bounds: tuple[float, ...]) -> None:
+    def __init__(
+        self, labels: Mapping[str, str], shared: Shared, place: int, bounds: tuple[float, ...]
+    ) -> None:
         self.labels = labels
         #: Inclusive upper bounds, the last one infinite.
         self.bounds = bounds
@@ -94,7 +96,7 @@ class HistogramSeries:
         self._sum = 0.0
         self._exemplars: list[Exemplar | None] = [None] * len(bounds)
         self._shared = shared
-        self._texts: dict[bool, str] = {}
+        self._place = place
 
     def observe(self, value: float, exemplar: Exemplar | None = None) -> None:
         """Count a value; the exemplar says where it was seen."""
@@ -103,20 +105,16 @@ class HistogramSeries:
             self._counts[bucket] += 1
             self._sum += value
             self._exemplars[bucket] = exemplar or self._exemplars[bucket]
-            self._texts.clear()
-            self._shared.bodies.clear()
+            self._shared.changed.add(self._place)
 
-    def text(self, name: str, chain: str, *, exemplars: bool) -> str:
-        """Its lines of the page; the lock is held."""
-        text = self._texts.get(exemplars)
-        if text is None:
-            lines = []
-            for sample in self.samples(name, chain):
-                own = {key: value for key, value in sample.labels.items() if key != CHAIN_LABEL}
-                shown = sample.exemplar if exemplars else None
-                lines.append(line(sample.name, chain, own, sample.value, shown))
-            text = self._texts[exemplars] = "".join(lines)
-        return text
+    def lines(self, name: str, chain: str) -> tuple[str, str]:
+        """Its lines in the text format, and with exemplars in OpenMetrics; the lock is held."""
+        plain, rich = [], []
+        for sample in self.samples(name, chain):
+            text = line(sample)
+            plain.append(f"{text}\n")
+            rich.append(f"{text}{_example(sample.exemplar)}\n")
+        return "".join(plain), "".join(rich)
 
     def samples(self, name: str, chain: str) -> list[Sample]:
         """The same as values."""
@@ -131,19 +129,18 @@ class HistogramSeries:
             Sample(f"{name}_sum", labels, self._sum),
         ]
 
-    def forget(self) -> None:
-        """Write its lines anew when they are next asked for."""
-        self._texts.clear()
+    def renamed(self) -> None:
+        """The name of the chain is another one now."""
 
 
-def line(
-    name: str, chain: str, labels: Mapping[str, str], value: float, exemplar: Exemplar | None = None
-) -> str:
-    """One sample as both formats write it; the exemplar is for OpenMetrics only."""
-    text = f"{name}{_set_of({CHAIN_LABEL: chain, **labels})} {number(value)}"
-    if exemplar is not None:
-        text += f" # {_set_of(exemplar.labels)} {number(exemplar.value)} {exemplar.timestamp}"
-    return text + "\n"
+def line(sample: Sample) -> str:
+    """A sample as both formats write it, without its end."""
+    return start_of(sample.name, sample.labels) + number(sample.value)
+
+
+def start_of(name: str, labels: Mapping[str, str]) -> str:
+    """A line up to its number."""
+    return f"{name}{_set_of(labels)} "
 
 
 def number(value: float) -> str:
@@ -152,10 +149,16 @@ def number(value: float) -> str:
     return text
 
 
-def _set_of(labels: Mapping[str, str]) -> str:
-    return "{" + ",".join(f'{key}="{escaped(value)}"' for key, value in sorted(labels.items())) + "}"
-
-
 def escaped(value: str) -> str:
     """The text as it stands between quotation marks."""
     return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _example(exemplar: Exemplar | None) -> str:
+    if exemplar is None:
+        return ""
+    return f" # {_set_of(exemplar.labels)} {number(exemplar.value)} {exemplar.timestamp}"
+
+
+def _set_of(labels: Mapping[str, str]) -> str:
+    return "{" + ",".join(f'{key}="{escaped(value)}"' for key, value in sorted(labels.items())) + "}"

@@ -157,11 +157,11 @@ async def test_every_series_that_is_asked_for_is_exported_and_every_exported_one
         config = write_config(tmp_path, contracts, rpc=[node.url], database_url=empty_database_url)
         async with started("run", "--config", str(config)) as program:
             await until_at_head(empty_database_url, dev.rpc_url)
+            await _record_backup(empty_database_url)
             await until_complete(empty_database_url)
             await dev.reorg(3)
             await dev.step(20)
             await until_at_head(empty_database_url, dev.rpc_url)
-            await _record_backup(empty_database_url)
             await program.get("/health")
 
             async def settled() -> Metrics | None:
@@ -177,7 +177,8 @@ async def test_every_series_that_is_asked_for_is_exported_and_every_exported_one
     _require_documented(live)
     monitoring = uses_of_monitoring(MONITORING) if MONITORING.is_dir() else []
     records = recorded(MONITORING) if MONITORING.is_dir() else set[str]()
-    assert problems([*monitoring, *uses_of_documents(DOCUMENTS)], live, records) == []
+    found = problems([*monitoring, *uses_of_documents(DOCUMENTS)], live, records)
+    assert not found, "\n".join(found)
 
 
 async def _record_backup(database_url: str) -> None:

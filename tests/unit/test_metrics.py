@@ -154,6 +154,7 @@ def busy(metrics: Metrics, clock: Clock) -> None:
     metrics.audited(1_700_000_500, differences=3, unrepaired_blocks=2, unsure_blocks=1)
     metrics.leader(True)
     metrics.backup(1_700_000_000, 12345, 6.5, 1_690_000_000)
+    metrics.endpoints(["rpc-1"])
     metrics.request("rpc-1", "eth_getLogs", "ok", 0.04, 100, 2_000)
     metrics.endpoint_state("rpc-1", True, 20)
     metrics.unknown_error("rpc-1")
