@@ -1,6 +1,6 @@
 """`python -m bench backfill`: the whole program; `workers`: by several processes; `growth`: as the table grows;
 `stages`: its steps; `bloom`, `proof`: what proofs cost; `remote`, `sparse`: how well a node's limits are used;
-`naive`: against a plain loop; `tail`, `memory`: how late and how large the indexer is.
+`naive`: against a plain loop; `tail`, `memory`: how late and how large the indexer is; `scrape`: what `/metrics` costs.
 """
 
 from __future__ import annotations
@@ -49,6 +49,14 @@ def _add_following(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     memory.add_argument("--only", action="append", metavar="CASE", help="default: all of them")
     memory.add_argument("--runs", type=int, default=5)
     memory.add_argument("--json", action="store_true")
+
+
+def _add_scrape(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    scrape = commands.add_parser("scrape", help="what a scrape of /metrics costs, in CPU and wall time")
+    scrape.add_argument("--contracts", type=int, default=100)
+    scrape.add_argument("--events", type=int, default=20, help="of each contract")
+    scrape.add_argument("--scrapes", type=int, default=200)
+    scrape.add_argument("--json", action="store_true")
 
 
 def _measure_tail(options: argparse.Namespace) -> None:
@@ -109,6 +117,7 @@ def main() -> None:
     node.add_argument("--data-bytes", type=int, default=0, help="logs with so many bytes of data instead")
     node.add_argument("--most-logs", type=int, default=20_000, help="in one answer")
     _add_following(commands)
+    _add_scrape(commands)
     options = parser.parse_args()
     if options.command == "backfill":
         from bench.backfill import report, run_all
@@ -141,6 +150,10 @@ def main() -> None:
         report_proof(options.receipts, options.runs, as_json=options.json)
     elif options.command in {"remote", "sparse", "naive"}:
         run_remote(options)
+    elif options.command == "scrape":
+        from bench.scrape import report as report_scrapes
+
+        report_scrapes(options.contracts, options.events, options.scrapes, as_json=options.json)
     elif options.command == "tail":
         _measure_tail(options)
     elif options.command == "memory":

@@ -51,6 +51,7 @@ async def run(
     journal.setup(redact, style=settings.journal.format, level=settings.journal.level)
     watched = load_watched(settings)
     metrics = Metrics(settings.chain.label)
+    metrics.expect(watched)
     readiness = Readiness()
     health = Health(
         metrics,

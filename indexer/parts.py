@@ -67,6 +67,7 @@ def node(
     genesis_hash: bytes | None = None,
 ) -> AbstractAsyncContextManager[Node]:
     """The configured endpoints as one node, reporting to the metrics; the genesis hash is checked where it is known."""
+    metrics.endpoints(each.name for each in settings.chain.rpc)
     return open_node(
         addresses(settings),
         chain_id=settings.chain.id,
@@ -185,6 +186,7 @@ class Flow:
                 frozenset(registered.transaction_sources),
                 transactions=settings.chain.transactions != "off",
             ),
+            metrics,
         )
         chain = settings.chain
         policy = BelowFinalityPolicy(chain.max_reorg_depth, rolls_back=chain.below_finality == "rollback")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from indexer.core.adminroles import admin_changes
 from indexer.core.arrays import Flags, Integers
 from indexer.core.codec import codec_for
 from indexer.core.columnar import Layout, encode_columns, layout_of
@@ -76,7 +77,8 @@ class Decoder:
                     result.undecoded.append(result.undecoded_log(log, puzzled.id, "topic_count"))
         for key, source_of in by_table.items():
             self._tables[key].encode(result, source_of)
-        return result.encoded(ours)
+        changes = admin_changes(logs.columns, lambda kind: [source.id for source in self._sources_of(kind)])
+        return replace(result.encoded(ours), admin_changes=changes)
 
     def _known(self, kind: Kind) -> list[Source]:
         """All sources, the others included, that a log of this kind belongs to."""

@@ -7,7 +7,7 @@ Inside, hashes and addresses are bytes, amounts are wei, times are Unix seconds;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -138,6 +138,8 @@ class Encoded:
     counts: Mapping[int, int]
     #: Each block that had a log of ours: its id and its time.
     blocks: Mapping[BlockId, int]
+    #: Changes of administrators per source id and kind of change, see `indexer.core.adminroles`.
+    admin_changes: Mapping[tuple[int, str], int] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:

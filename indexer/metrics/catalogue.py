@@ -36,7 +36,9 @@ GROUPS: tuple[tuple[str, tuple[MetricSpec, ...]], ...] = (
             indexed.EVENTS,
             indexed.UNDECODED_LOGS,
             indexed.PROCESSING_DURATION,
+            indexed.ADMIN_CHANGES,
             indexed.BATCH_ROWS,
+            edges.STAGE_BUSY,
             edges.ERRORS,
         ),
     ),
@@ -82,10 +84,13 @@ GROUPS: tuple[tuple[str, tuple[MetricSpec, ...]], ...] = (
             edges.DATABASE_SIZE,
             edges.POOL_IDLE,
             edges.POOL_MOST,
-            edges.BACKUP_TIME,
-            edges.BACKUP_SIZE,
         ),
     ),
+    (
+        "Backups",
+        (edges.BACKUP_TIME, edges.BACKUP_SIZE, edges.BACKUP_DURATION, edges.BACKUP_VERIFIED),
+    ),
+    ("Our own HTTP endpoints", (edges.HTTP_REQUESTS, edges.HTTP_DURATION)),
 )
 
 CATALOGUE: tuple[MetricSpec, ...] = tuple(spec for _, specs in GROUPS for spec in specs)

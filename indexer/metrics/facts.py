@@ -5,21 +5,27 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from prometheus_client import CollectorRegistry
+from prometheus_client.samples import Exemplar
 
 import indexer
+from indexer.core.abi import EventSpec
+from indexer.core.adminroles import CHANGES
 from indexer.core.health import Halted
 from indexer.core.model import Encoded, FollowedBlock, Header, Transaction
 from indexer.core.source import Source
+from indexer.core.watched import WatchedContract
 from indexer.metrics import labels
 from indexer.metrics import specs_edges as edges
 from indexer.metrics import specs_indexed as indexed
 from indexer.metrics.observed import Observed
 from indexer.metrics.pace import Pace
 from indexer.metrics.registry import Instruments
+from indexer.metrics.rpcfacts import RpcFacts
 from indexer.metrics.spec import MetricSpec
+from indexer.metrics.stages import Stage, StageTimes
 
 #: Wei in a gwei.
 _GWEI = 1e9
@@ -29,7 +35,7 @@ _GAS_PRICE_BLOCKS = 20
 _UNKNOWN_CHAIN = "unknown"
 
 
-class Metrics:
+class Metrics(RpcFacts):
     """Records facts; a registry of its own exports them.
 
     Methods named after something that was done are called after it is committed and not before, so no number
@@ -44,10 +50,13 @@ class Metrics:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.observed = Observed(clock, wall)
+        super().__init__(
+            Instruments(lambda: self._chain or _UNKNOWN_CHAIN),
+            Observed(clock, wall),
+            StageTimes(clock, self._spent),
+        )
         self._chain = chain
         self._clock = clock
-        self._instruments = Instruments(lambda: self._chain or _UNKNOWN_CHAIN)
         self._pace = Pace(clock)
         self._gas_prices: deque[float] = deque(maxlen=_GAS_PRICE_BLOCKS)
         #: Open, idle and most connections.
@@ -63,13 +72,21 @@ class Metrics:
             self._instruments.counter(edges.ERRORS).labels(error_type)
         for reason in labels.HALTS:
             self._instruments.gauge(edges.HALTED).labels(reason)
-        for outcome in labels.RECHECKS:
-            self._instruments.counter(edges.BLOOM_RECHECKS).labels(outcome)
+        for stage in labels.STAGES:
+            self._instruments.counter(edges.STAGE_BUSY).labels(stage)
 
     @property
     def registry(self) -> CollectorRegistry:
-        """What `/metrics` renders; collecting it does no I/O."""
+        """What `/metrics` shows, as values; collecting it does no I/O."""
         return self._instruments.registry
+
+    def page(self, *, openmetrics: bool = False) -> bytes:
+        """What `/metrics` answers; making it does no I/O.
+
+        Args:
+            openmetrics: OpenMetrics 1.0.0 with exemplars, instead of the Prometheus text format.
+        """
+        return self._instruments.page(openmetrics=openmetrics)
 
     @property
     def chain(self) -> str | None:
@@ -80,11 +97,21 @@ class Metrics:
         """The chain's id is known now; it becomes the label unless the configuration gave one."""
         self._chain = self._chain or str(chain_id)
 
+    def expect(self, watched: Iterable[WatchedContract]) -> None:
+        """Begin the series of these contracts at 0, before there is a node, a database or the lead.
+
+        What is counted first would else be no increase: Prometheus has to see the 0 before it.
+        """
+        for contract in watched:
+            self._begin(contract.name)
+            for table in contract.tables:
+                self._begin_event(contract.name, table.event)
+
     def watch(self, sources: Iterable[Source], contracts: Mapping[bytes, str]) -> None:
         """Begin the series of these sources, and of the contracts at these addresses, at 0."""
         for source in sources:
             self._sources[source.id] = (source.contract, source.event.name)
-            self._instruments.counter(indexed.EVENTS).labels(source.contract, source.event.name)
+            self._begin_event(source.contract, source.event)
         self._contracts.update(contracts)
         self._instruments.gauge(edges.SOURCES).set(len(self._sources))
         for contract in {contract for contract, _ in self._sources.values()} | set(contracts.values()):
@@ -96,22 +123,36 @@ class Metrics:
         undecoded = self._instruments.counter(indexed.UNDECODED_LOGS)
         for source_id, rows in encoded.counts.items():
             events.labels(*self._source(source_id)).inc(rows)
+        for (source_id, change), count in encoded.admin_changes.items():
+            contract, _ = self._source(source_id)
+            self._instruments.counter(indexed.ADMIN_CHANGES).labels(contract, change).inc(count)
         for log in encoded.undecoded:
             reason = labels.bounded(log.reason, labels.UNDECODED_REASONS)
             undecoded.labels(self._source(log.source_id)[0], reason).inc()
         self._instruments.histogram(indexed.BATCH_ROWS).observe(encoded.rows)
 
     @contextmanager
-    def processing(self) -> Iterator[None]:
-        """Time what happens to logs from here to their commit; a failure is not counted."""
-        with self._timed(indexed.PROCESSING_DURATION):
+    def processing(self, block: int) -> Iterator[None]:
+        """Time what happens to the logs of a block, or a range from that block on, from here to their commit.
+
+        A failure is not counted.
+        """
+        with self._timed(indexed.PROCESSING_DURATION, block):
             yield
 
     @contextmanager
-    def commit(self) -> Iterator[None]:
-        """Time one writing transaction; a failure is not counted."""
-        with self._timed(edges.COMMIT_DURATION):
+    def commit(self, block: int) -> Iterator[None]:
+        """Time the transaction that writes a block, or a range from that block on; a failure is not counted."""
+        with self._stages.commit(), self._timed(edges.COMMIT_DURATION, block):
             yield
+
+    def fetching(self) -> AbstractContextManager[None]:
+        """Time waiting for, and reading, the answers of a block or range, their checks left out."""
+        return self._stages.fetch()
+
+    def decoding(self) -> AbstractContextManager[None]:
+        """Time making rows of a block or range."""
+        return self._stages.decode()
 
     def transactions(self, transactions: Sequence[Transaction]) -> None:
         """These transactions are committed; those that merely touched a watched contract do not count."""
@@ -213,58 +254,26 @@ class Metrics:
         self._instruments.gauge(edges.AUDIT_UNREPAIRED).set(unrepaired_blocks)
         self._instruments.gauge(edges.AUDIT_UNSURE).set(unsure_blocks)
 
-    def backup(self, succeeded_at: float, size_bytes: int) -> None:
-        """The last backup that succeeded, its time in Unix seconds."""
+    def backup(self, succeeded_at: float, size_bytes: int, seconds: float, verified_at: float) -> None:
+        """The last backup that succeeded, and when one was last tried out; times in Unix seconds, 0: none."""
         self._instruments.gauge(edges.BACKUP_TIME).set(succeeded_at)
         self._instruments.gauge(edges.BACKUP_SIZE).set(size_bytes)
+        self._instruments.gauge(edges.BACKUP_DURATION).set(seconds)
+        self._instruments.gauge(edges.BACKUP_VERIFIED).set(verified_at)
 
-    def request(
-        self, endpoint: str, method: str, outcome: str, seconds: float, sent_bytes: int, received_bytes: int
-    ) -> None:
-        """One JSON-RPC call ended."""
-        method = labels.bounded(method, labels.METHODS)
-        outcome = labels.bounded(outcome, labels.OUTCOMES)
-        self._instruments.counter(edges.RPC_REQUESTS).labels(endpoint, method, outcome).inc()
-        self._instruments.histogram(edges.RPC_DURATION).labels(endpoint, method).observe(seconds)
-        self._instruments.counter(edges.RPC_SENT).labels(endpoint).inc(sent_bytes)
-        self._instruments.counter(edges.RPC_RECEIVED).labels(endpoint).inc(received_bytes)
+    def http_serves(self, paths: Iterable[str], statuses: Iterable[int]) -> None:
+        """Begin the counters of our own HTTP paths with these statuses at 0."""
+        known = tuple(statuses)
+        for path in paths:
+            self._instruments.histogram(edges.HTTP_DURATION).labels(path)
+            for status in known:
+                self._instruments.counter(edges.HTTP_REQUESTS).labels(path, str(status))
 
-    def endpoint_state(self, endpoint: str, up: bool, head: int | None) -> None:
-        """The endpoint is (not) being used, and the newest block it has shown, if any."""
-        self.observed.endpoint_state(endpoint, up, head)
-        self._instruments.gauge(edges.RPC_UP).labels(endpoint).set(up)
-        self._instruments.counter(edges.RPC_UNKNOWN_ERRORS).labels(endpoint)
-        for verdict in labels.VERDICTS:
-            self._instruments.counter(edges.BLOCK_PROOFS).labels(endpoint, verdict)
-            self._instruments.counter(edges.HEADER_PROOFS).labels(endpoint, verdict)
-        for kind in labels.DISAGREEMENTS:
-            self._instruments.counter(edges.RPC_DISAGREEMENTS).labels(endpoint, kind)
-        if head is not None:
-            self._instruments.gauge(edges.RPC_HEAD).labels(endpoint).set(head)
-
-    def unknown_error(self, endpoint: str) -> None:
-        """The endpoint gave an error or an answer that no rule knows."""
-        self._instruments.counter(edges.RPC_UNKNOWN_ERRORS).labels(endpoint).inc()
-
-    def proof(self, endpoint: str, verdict: str) -> None:
-        """A block's receipts were (not) proved by its hash."""
-        verdict = labels.bounded(verdict, frozenset(labels.VERDICTS))
-        self._instruments.counter(edges.BLOCK_PROOFS).labels(endpoint, verdict).inc()
-
-    def header_proof(self, endpoint: str, verdict: str, headers: int) -> None:
-        """The hash of so many headers, read without receipts, was (not) proved by their fields."""
-        verdict = labels.bounded(verdict, frozenset(labels.VERDICTS))
-        self._instruments.counter(edges.HEADER_PROOFS).labels(endpoint, verdict).inc(headers)
-
-    def recheck(self, outcome: str) -> None:
-        """A block whose bloom filter may hold logs that did not come was asked for again."""
-        outcome = labels.bounded(outcome, frozenset(labels.RECHECKS))
-        self._instruments.counter(edges.BLOOM_RECHECKS).labels(outcome).inc()
-
-    def disagreement(self, endpoint: str, kind: str) -> None:
-        """The endpoint's answer was thrown away for what another source says."""
-        kind = labels.bounded(kind, frozenset(labels.DISAGREEMENTS))
-        self._instruments.counter(edges.RPC_DISAGREEMENTS).labels(endpoint, kind).inc()
+    def http_request(self, path: str | None, status: int, seconds: float) -> None:
+        """A request to one of our paths was answered; None: to no path of ours."""
+        path = labels.OTHER if path is None else path
+        self._instruments.counter(edges.HTTP_REQUESTS).labels(path, str(status)).inc()
+        self._instruments.histogram(edges.HTTP_DURATION).labels(path).observe(seconds)
 
     def _read_at_scrape(self) -> None:
         seen, read = self.observed, self._instruments.read
@@ -301,6 +310,11 @@ class Metrics:
         for reason in labels.UNDECODED_REASONS:
             self._instruments.counter(indexed.UNDECODED_LOGS).labels(contract, reason)
 
+    def _begin_event(self, contract: str, event: EventSpec) -> None:
+        self._instruments.counter(indexed.EVENTS).labels(contract, event.name)
+        if event.topic0 is not None and event.topic0 in CHANGES:
+            self._instruments.counter(indexed.ADMIN_CHANGES).labels(contract, CHANGES[event.topic0])
+
     def _tell_halt(self, kind: str | None) -> None:
         for reason in labels.HALTS:
             self._instruments.gauge(edges.HALTED).labels(reason).set(reason == kind)
@@ -314,11 +328,16 @@ class Metrics:
         prices = self._gas_prices
         return sum(prices) / len(prices) / _GWEI if prices else None
 
+    def _spent(self, stage: Stage, seconds: float) -> None:
+        self._instruments.counter(edges.STAGE_BUSY).labels(stage).inc(seconds)
+
     @contextmanager
-    def _timed(self, spec: MetricSpec) -> Iterator[None]:
+    def _timed(self, spec: MetricSpec, block: int) -> Iterator[None]:
         started = self._clock()
         yield
-        self._instruments.histogram(spec).observe(self._clock() - started)
+        seconds = self._clock() - started
+        seen_in = Exemplar({"block": str(block)}, seconds, round(self.observed.wall(), 3))
+        self._instruments.histogram(spec).observe(seconds, seen_in)
 
     def _source(self, source_id: int) -> tuple[str, str]:
         return self._sources.get(source_id, (labels.OTHER, labels.OTHER))

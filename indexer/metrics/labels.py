@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from indexer.core import errors
+from indexer.core.adminroles import CHANGES
 from indexer.core.errors import IndexerError
 from indexer.core.malformed import REASONS
 
@@ -42,6 +43,9 @@ STATUSES = ("success", "failed")
 #: What `indexer.core.model.Transaction.failure` can say.
 FAILURES = ("out_of_gas", "reverted")
 UNDECODED_REASONS = REASONS
+#: What `indexer.metrics.stages.Stage` can be.
+STAGES = ("fetch", "decode", "commit")
+ADMIN_CHANGES = tuple(CHANGES.values())
 
 #: An error that is none of ours.
 UNEXPECTED = "unexpected"

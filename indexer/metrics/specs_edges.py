@@ -174,19 +174,58 @@ AUDIT_UNSURE = MetricSpec(
     "Blocks of which the newest audit could not tell.",
     "within a minute after an audit",
 )
+STAGE_BUSY = MetricSpec(
+    "indexer_stage_busy_seconds_total",
+    "counter",
+    "seconds",
+    "Time spent fetching, decoding and committing blocks and ranges; what runs side by side adds up.",
+    "when a stage of a block or range ends, well or not",
+    ("stage",),
+)
+HTTP_REQUESTS = MetricSpec(
+    "indexer_http_requests_total",
+    "counter",
+    "requests",
+    "Requests to our own HTTP endpoints, by path and status.",
+    "when a request was answered",
+    ("path", "status"),
+)
+HTTP_DURATION = MetricSpec(
+    "indexer_http_request_duration_seconds",
+    "histogram",
+    "seconds",
+    "Time from having a request to having its answer ready.",
+    "when a request was answered",
+    ("path",),
+    (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
 BACKUP_TIME = MetricSpec(
     "indexer_backup_last_success_timestamp_seconds",
     "gauge",
     "Unix seconds",
     "When the last backup succeeded; 0: none known.",
-    "when a backup is reported",
+    "within a minute after a backup",
 )
 BACKUP_SIZE = MetricSpec(
     "indexer_backup_size_bytes",
     "gauge",
     "bytes",
     "Size of the last successful backup; 0: none known.",
-    "when a backup is reported",
+    "within a minute after a backup",
+)
+BACKUP_DURATION = MetricSpec(
+    "indexer_backup_duration_seconds",
+    "gauge",
+    "seconds",
+    "How long the last successful backup took; 0: none known.",
+    "within a minute after a backup",
+)
+BACKUP_VERIFIED = MetricSpec(
+    "indexer_backup_verified_timestamp_seconds",
+    "gauge",
+    "Unix seconds",
+    "When a backup was last restored on trial and found right; 0: never.",
+    "within a minute after such a trial",
 )
 LEADER = MetricSpec(
     "indexer_leader",

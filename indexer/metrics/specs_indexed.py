@@ -57,6 +57,14 @@ CONTRACT_FAILURES = MetricSpec(
     "after the commit of the transactions' blocks",
     ("contract", "reason"),
 )
+ADMIN_CHANGES = MetricSpec(
+    "indexer_admin_changes_total",
+    "counter",
+    "events",
+    "Indexed RoleGranted and RoleRevoked events of the roles DEFAULT_ADMIN_ROLE and ADMIN_ROLE.",
+    "after the commit of a followed block or a backfilled range",
+    ("contract", "change"),
+)
 REORGS = MetricSpec(
     "indexer_reorgs_total",
     "counter",

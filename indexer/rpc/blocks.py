@@ -86,16 +86,18 @@ async def read_block(
     if not transactions:
         if checks.prove:
             await require_headers_proved(endpoint, [wire])
-        found = check_block_logs(block, wire, logs, wanted)
+        with endpoint.checking():
+            found = check_block_logs(block, wire, logs, wanted)
         return _allowed(Reading(found, endpoint, with_receipts=False, proved=False), checks)
     if not with_receipts:
         receipts = await _receipts_one_by_one(endpoint, [wire])
     present = _present(endpoint, wire, receipts[0])
     proved = checks.prove and await require_proved(endpoint, block, wire, present)
-    if is_much(present):
-        found = await asyncio.to_thread(check_block, block, wire, logs, present, wanted, watched)
-    else:
-        found = check_block(block, wire, logs, present, wanted, watched)
+    with endpoint.checking():
+        if is_much(present):
+            found = await asyncio.to_thread(check_block, block, wire, logs, present, wanted, watched)
+        else:
+            found = check_block(block, wire, logs, present, wanted, watched)
     return _allowed(Reading(found, endpoint, with_receipts=True, proved=proved), checks)
 
 
@@ -109,7 +111,8 @@ async def read_receipt_logs(endpoint: Endpoint, block: BlockId, wanted: LogFilte
         raise Behind(f"{endpoint.name}: block {block} is not there")
     receipts = await read_receipts_of(endpoint, wire)
     proved = checks.prove and await require_proved(endpoint, block, wire, receipts)
-    found = check_receipt_logs(wire, receipts, wanted)
+    with endpoint.checking():
+        found = check_receipt_logs(wire, receipts, wanted)
     if found.header.id != block:
         raise Inconsistent(f"asked for block {block}, the answer is block {found.header.id}")
     return _allowed(Reading(found, endpoint, with_receipts=True, proved=proved), checks)
@@ -196,7 +199,8 @@ async def read_transactions(
     found: list[Transaction] = []
     headers: list[Header] = []
     for _, wire, receipts in await read_whole_blocks(endpoint, span):
-        header, transactions = check_block_transactions(wire, receipts, watched)
+        with endpoint.checking():
+            header, transactions = check_block_transactions(wire, receipts, watched)
         if prove:
             await require_proved(endpoint, header.id, wire, receipts)
         headers.append(header)

@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from indexer import journal
@@ -187,6 +188,10 @@ class Endpoint:
     def tell_disagreement(self, kind: str) -> None:
         """Count an answer of this endpoint that was thrown away for what another source says."""
         self._observer.disagreement(self.name, kind)
+
+    def checking(self) -> AbstractContextManager[None]:
+        """Around all work on answers that have been read."""
+        return self._observer.checking()
 
     def tell_state(self) -> None:
         """Tell the observer whether the endpoint is up, and its head, if either changed."""

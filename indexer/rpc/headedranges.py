@@ -52,7 +52,8 @@ async def read_headed_range(
     logs = logs.with_headers(headers)
     require_order_of_times(endpoint, logs, last)
     try:
-        doubtful = await asyncio.to_thread(unexplained, headers, logs, wanted)
+        with endpoint.checking():
+            doubtful = await asyncio.to_thread(unexplained, headers, logs, wanted)
     except Inconsistent:
         endpoint.tell_disagreement(Disagreement.BLOOM)
         raise

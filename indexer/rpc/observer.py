@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from typing import Protocol
 
@@ -85,6 +86,9 @@ class RpcObserver(Protocol):
     def disagreement(self, endpoint: str, kind: str) -> None:
         """The endpoint's answer was thrown away for what another source says; a `Disagreement`."""
 
+    def checking(self) -> AbstractContextManager[None]:
+        """Around all work on answers that have been read: it is neither waiting nor reading."""
+
 
 class SilentObserver:
     """An observer that counts nothing."""
@@ -111,3 +115,7 @@ class SilentObserver:
 
     def disagreement(self, endpoint: str, kind: str) -> None:
         """Nothing."""
+
+    def checking(self) -> AbstractContextManager[None]:
+        """Nothing."""
+        return nullcontext()

@@ -30,12 +30,12 @@ async def require_proved(
     Raises:
         Inconsistent: they are not: a log or a receipt is missing, added or altered.
     """
-    proof = await _prove(wire, receipts, frozenset())
+    proof = await _prove(endpoint, wire, receipts, frozenset())
     if proof.verdict is Verdict.WRONG:
         # A fork that we do not know adds fields to the header: that is no lie.
         names = await endpoint.ask(calls.names_of_hash(block.hash))
         if unknown := unknown_fields(names or ()):
-            proof = await _prove(wire, receipts, unknown)
+            proof = await _prove(endpoint, wire, receipts, unknown)
     endpoint.tell_proof(proof.verdict)
     if proof.verdict is Verdict.WRONG:
         raise _wrong(endpoint, proof)
@@ -57,10 +57,11 @@ async def require_headers_proved(endpoint: Endpoint, headers: Sequence[WireHeade
     Raises:
         Inconsistent: one does not.
     """
-    if len(headers) <= _MANY_HEADERS:
-        proofs = _prove_headers(headers, frozenset())
-    else:
-        proofs = await asyncio.to_thread(_prove_headers, headers, frozenset())
+    with endpoint.checking():
+        if len(headers) <= _MANY_HEADERS:
+            proofs = _prove_headers(headers, frozenset())
+        else:
+            proofs = await asyncio.to_thread(_prove_headers, headers, frozenset())
     doubted = [
         header for header, proof in zip(headers, proofs, strict=True) if proof.verdict is Verdict.WRONG
     ]
@@ -92,9 +93,12 @@ def is_much(receipts: Sequence[WireReceipt]) -> bool:
     return len(receipts) + sum(len(receipt.logs) for receipt in receipts) > _MANY_PARTS
 
 
-async def _prove(wire: WireBlock, receipts: Sequence[WireReceipt], unknown: frozenset[str]) -> Proof:
-    if not is_much(receipts):
-        return prove_block(wire, receipts, transactions=len(wire.transactions), unknown=unknown)
-    return await asyncio.to_thread(
-        prove_block, wire, receipts, transactions=len(wire.transactions), unknown=unknown
-    )
+async def _prove(
+    endpoint: Endpoint, wire: WireBlock, receipts: Sequence[WireReceipt], unknown: frozenset[str]
+) -> Proof:
+    with endpoint.checking():
+        if not is_much(receipts):
+            return prove_block(wire, receipts, transactions=len(wire.transactions), unknown=unknown)
+        return await asyncio.to_thread(
+            prove_block, wire, receipts, transactions=len(wire.transactions), unknown=unknown
+        )

@@ -65,11 +65,12 @@ async def read_untimed_logs(endpoint: Endpoint, span: Span, wanted: LogFilter) -
         if about_span is None:
             raise
         raise about_span from error
-    if len(found) > _MANY_LOGS:
-        logs = await asyncio.to_thread(check_range_logs, span, wanted, found)
-    else:
-        logs = check_range_logs(span, wanted, found)
-    return header, logs.with_headers([header])
+    with endpoint.checking():
+        if len(found) > _MANY_LOGS:
+            logs = await asyncio.to_thread(check_range_logs, span, wanted, found)
+        else:
+            logs = check_range_logs(span, wanted, found)
+        return header, logs.with_headers([header])
 
 
 def require_order_of_times(endpoint: Endpoint, logs: RangeLogs, last: Header) -> None:

@@ -202,7 +202,8 @@ class Backfill:
             sources = [self._by_id[each] for each in sorted(piece.source_ids)]
             rollbacks = self._writer.rollbacks
             try:
-                logs = await self._node.range_logs(piece.span, filter_of(sources), self._proof)
+                with self._metrics.fetching():
+                    logs = await self._node.range_logs(piece.span, filter_of(sources), self._proof)
             except TooMuch as error:
                 if len(piece.span) == 1:
                     raise
@@ -210,11 +211,12 @@ class Backfill:
                 log.debug("range refused", first=piece.span.first, last=piece.span.last, reason=str(error))
                 return None
             self._size.answered(piece.span, len(logs.logs))
-            with self._metrics.processing():
-                encoded = await asyncio.to_thread(self._decoder(piece.source_ids).encode, logs)
+            with self._metrics.processing(piece.span.first):
+                with self._metrics.decoding():
+                    encoded = await asyncio.to_thread(self._decoder(piece.source_ids).encode, logs)
                 # The answer's text is several times as large as the rows: it need not wait for the commit.
                 del logs
-                with self._metrics.commit():
+                with self._metrics.commit(piece.span.first):
                     await self._writer.fill(
                         piece.span, sorted(piece.source_ids), encoded, rollbacks=rollbacks
                     )
@@ -228,16 +230,17 @@ class Backfill:
             watched = frozenset(self._addresses[each] for each in piece.source_ids)
             rollbacks = self._writer.rollbacks
             try:
-                transactions, hashes = await self._node.range_transactions(
-                    piece.span, watched, prove=self._proof == "receipts"
-                )
+                with self._metrics.fetching():
+                    transactions, hashes = await self._node.range_transactions(
+                        piece.span, watched, prove=self._proof == "receipts"
+                    )
             except TooMuch as error:
                 if len(piece.span) == 1:
                     raise
                 self._transaction_size.refused(piece.span, error)
                 return None
             self._transaction_size.answered(piece.span, 0)
-            with self._metrics.commit():
+            with self._metrics.commit(piece.span.first):
                 await self._writer.fill_transactions(
                     piece.span, sorted(piece.source_ids), transactions, hashes, rollbacks=rollbacks
                 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from indexer.core.batch import Decoder
 from indexer.core.model import FollowedBlock, Header
 from indexer.core.source import LogFilter
+from indexer.metrics import Metrics
 from indexer.rpc.node import Node
 from indexer.sync.lookahead import gather_in_order
 
@@ -32,9 +33,10 @@ class Watching:
 class BlockReader:
     """What the node says about blocks, in the form in which they are written."""
 
-    def __init__(self, decoder: Decoder, watching: Watching) -> None:
+    def __init__(self, decoder: Decoder, watching: Watching, metrics: Metrics) -> None:
         self._decoder = decoder
         self._watching = watching
+        self._metrics = metrics
 
     async def read(self, node: Node, headers: Sequence[Header]) -> list[FollowedBlock]:
         """The blocks of these headers, in their order.
@@ -50,13 +52,15 @@ class BlockReader:
 
     async def _read_one(self, node: Node, header: Header) -> FollowedBlock:
         watching = self._watching
-        block = await node.block(
-            header.id, watching.filter, watching.watched, transactions=watching.transactions
-        )
-        if len(block.logs.logs) <= FEW_LOGS:
-            encoded = self._decoder.encode(block.logs)
-        else:
-            encoded = await asyncio.to_thread(self._decoder.encode, block.logs)
+        with self._metrics.fetching():
+            block = await node.block(
+                header.id, watching.filter, watching.watched, transactions=watching.transactions
+            )
+        with self._metrics.decoding():
+            if len(block.logs.logs) <= FEW_LOGS:
+                encoded = self._decoder.encode(block.logs)
+            else:
+                encoded = await asyncio.to_thread(self._decoder.encode, block.logs)
         return FollowedBlock(block.header, encoded, block.transactions)
 
 

@@ -197,7 +197,7 @@ class Follower:
         """The everyday step: the next block, read while the node says what is final; there is nothing to jump over."""
         finality = asyncio.ensure_future(self.finalized(head, node))
         try:
-            with self._metrics.processing():
+            with self._metrics.processing(head.number):
                 blocks = await self._reader.read(node, [head])
                 finalized = await finality
                 await self._append(window, blocks)
@@ -254,12 +254,12 @@ class Follower:
         if not headers[0].follows(window.cursor):
             return await self._replace(node, window, head, forward=True)
         canonical.require_linked(window.cursor, headers)
-        with self._metrics.processing():
+        with self._metrics.processing(headers[0].number):
             await self._append(window, await self._reader.read(node, headers))
         return span.last < head.number
 
     async def _append(self, window: Window, blocks: list[FollowedBlock]) -> None:
-        with self._metrics.commit():
+        with self._metrics.commit(blocks[0].header.number):
             await self._writer.append(window.cursor, blocks)
         self._window = window.extended(block.header.id for block in blocks)
         self._written(blocks)

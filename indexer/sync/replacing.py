@@ -87,7 +87,7 @@ class Replacing:
                 # Taken out and put back, it would stand in the journal as a reorg that never was.
                 raise Inconsistent(f"block {headers[0].id} was not part of the node's chain, and is again")
             blocks = await self._reader.read(node, headers)
-        with self._metrics.commit():
+        with self._metrics.commit(fork.number + 1):
             removed = await self._writer.replace(window.cursor, fork, blocks)
         self._tally.followed(fork.number - window.cursor.number)
         self._tell(window, removed, blocks[-1].header.id if blocks else fork, blocks)
@@ -122,7 +122,7 @@ class Replacing:
         fork = await newest_agreeing(self._stored_at_or_below, node.header, window.base.number)
         if fork is None:
             raise error
-        with self._metrics.commit():
+        with self._metrics.commit(fork.number + 1):
             removed = await self._writer.roll_back(window.cursor, fork)
         depth, rows = window.cursor.number - fork.number, sum(removed.events.values())
         self._metrics.reorged(depth, rows)

@@ -1,4 +1,4 @@
-"""Show in the metrics whether the database takes our writes, how large it is, and what the newest audit found."""
+"""Show in the metrics what other processes leave in the database: audits and backups; and whether it takes writes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import NoReturn
 
 from indexer.core.errors import Unavailable
 from indexer.metrics import Metrics
-from indexer.store.audits import last_audit
+from indexer.store.audits import FinishedAudit, last_audit
+from indexer.store.backups import Backups, read_backups
 from indexer.store.database import Database
 from indexer.store.reading import size_bytes
 
-#: Audits are processes of their own, which tell us nothing: so often their journal is looked at.
+#: Audits and backups are processes of their own, which tell us nothing: so often their journals are looked at.
 LOOK_SECONDS = 5.0
 #: The size is asked for in every so manyth look: the server has to ask the file system for each of its files.
 LOOKS_PER_SIZE = 12
@@ -25,17 +26,26 @@ async def watch_database(database: Database, metrics: Metrics) -> NoReturn:
             await database.ping()
             if look % LOOKS_PER_SIZE == 0:
                 metrics.database_size(await size_bytes(database))
-            found = await last_audit(database)
+            audit, backups = await last_audit(database), await read_backups(database)
         except Unavailable:
             metrics.database(False)
         else:
             metrics.database(True)
-            if found is not None:
-                metrics.audited(
-                    found.finished_at.timestamp(),
-                    found.result.differences,
-                    found.result.unrepaired_blocks,
-                    found.result.unsure_blocks,
-                )
+            _tell(metrics, audit, backups)
         await asyncio.sleep(LOOK_SECONDS)
     raise AssertionError("counting has no end")
+
+
+def _tell(metrics: Metrics, audit: FinishedAudit | None, backups: Backups) -> None:
+    if audit is not None:
+        result = audit.result
+        metrics.audited(
+            audit.finished_at.timestamp(), result.differences, result.unrepaired_blocks, result.unsure_blocks
+        )
+    succeeded, verified = backups.succeeded_at, backups.verified_at
+    metrics.backup(
+        succeeded.timestamp() if succeeded else 0.0,
+        backups.size_bytes or 0,
+        backups.seconds or 0.0,
+        verified.timestamp() if verified else 0.0,
+    )

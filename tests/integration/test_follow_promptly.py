@@ -12,6 +12,7 @@ from indexer.core.block import Block
 from indexer.core.logs import check_range_logs
 from indexer.core.model import BlockId, Header, Span
 from indexer.core.source import LogFilter
+from indexer.metrics import Metrics
 from indexer.rpc.blocks import NO_LOGS
 from indexer.rpc.node import Node
 from indexer.sync.blocks import READ_AHEAD, READ_AHEAD_GAS, BlockReader, Watching
@@ -57,7 +58,7 @@ def header(number: int, gas_used: int) -> Header:
 async def test_fewer_blocks_are_read_ahead_where_they_may_be_large(gas_used: int, at_once: int) -> None:
     headers = [header(number, gas_used if number == 7 else 0) for number in range(1, 17)]
     node = SlowNode(headers)
-    reader = BlockReader(Decoder([]), Watching(None, frozenset(), transactions=False))
+    reader = BlockReader(Decoder([]), Watching(None, frozenset(), transactions=False), Metrics("1"))
     blocks = await reader.read(cast("Node", node), headers)
     assert [block.header for block in blocks] == headers
     assert node.most == at_once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from indexer.core.health import Limits
 from indexer.core.model import Header
 from indexer.core.redaction import Redactor
 from indexer.http import healthcheck
+from indexer.http.negotiation import takes_gzip, wants_openmetrics
 from indexer.http.report import Health, Readiness
 from indexer.http.server import HttpServer
 from indexer.metrics import Metrics
@@ -204,6 +206,98 @@ async def test_metrics_come_in_the_format_that_was_asked_for(served: Served) -> 
     response, text = await served.get("/metrics", headers=accept)
     assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     assert text.endswith("# EOF\n")
+
+
+async def test_the_page_is_compressed_for_those_who_take_it(served: Served) -> None:
+    raw = aiohttp.ClientSession(auto_decompress=False)
+    async with raw as session:
+        async with session.get(
+            served.server.url + "/metrics", headers={"Accept-Encoding": "gzip"}
+        ) as response:
+            body = await response.read()
+            assert response.headers["Content-Encoding"] == "gzip"
+            assert b"indexer_build_info{" in gzip.decompress(body)
+        async with session.get(
+            served.server.url + "/metrics", headers={"Accept-Encoding": "identity"}
+        ) as response:
+            assert "Content-Encoding" not in response.headers
+            assert b"indexer_build_info{" in await response.read()
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;version=0.0.1", False),
+        # Prometheus 2 and 3.
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1", True),
+        ("application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;q=0.3", True),
+        ("text/plain;version=0.0.4;q=0.6,application/openmetrics-text;version=1.0.0;q=0.5", False),
+        ("application/openmetrics-text;q=0,*/*;q=0.1", False),
+        ("application/openmetrics-text;q=none", False),
+    ],
+)
+def test_openmetrics_is_for_those_who_prefer_it(accept: str, expected: bool) -> None:
+    assert wants_openmetrics(accept) is expected
+
+
+@pytest.mark.parametrize(
+    ("encodings", "expected"),
+    [
+        ("", False),
+        ("gzip, deflate", True),
+        ("GZIP;q=0.1", True),
+        ("gzip;q=0", False),
+        ("*", True),
+        ("*;q=1, gzip;q=0", False),
+        ("br", False),
+    ],
+)
+def test_gzip_is_for_those_who_take_it(encodings: str, expected: bool) -> None:
+    assert takes_gzip(encodings) is expected
+
+
+async def test_requests_are_counted_by_known_paths_only(served: Served) -> None:
+    async def counted() -> dict[tuple[str, str], float]:
+        _, text = await served.get("/metrics")
+        return {
+            (sample.labels["path"], sample.labels["status"]): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "indexer_http_requests_total"
+        }
+
+    before = await counted()
+    paths = ("/", "/metrics", "/health", "/health/live", "/health/ready")
+    assert before == {(path, status): 0 for path in paths for status in ("200", "500", "503")}
+    for path in ("/health", "/health/live", "/nothing", "/nothing/else?key=1"):
+        await served.get(path)
+    await served.get("/metrics", "POST")
+    after = {key: value for key, value in (await counted()).items() if value}
+    assert after == {
+        ("/metrics", "200"): 1,
+        ("/health", "503"): 1,
+        ("/health/live", "200"): 1,
+        ("other", "404"): 2,
+        ("other", "405"): 1,
+    }
+
+
+async def test_a_request_that_crashes_is_counted_as_500(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def crash(**_: object) -> bytes:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(served.metrics, "page", crash)
+        response, _ = await served.get("/metrics")
+        assert response.status == 500
+    _, text = await served.get("/metrics")
+    assert 'indexer_http_requests_total{chain="31337",path="/metrics",status="500"} 1.0' in text
 
 
 async def test_what_is_not_there_or_not_allowed_is_told_as_json(served: Served) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from indexer.core.batch import Decoder
+from indexer.core.keccak import keccak256
 from indexer.core.logs import RangeLogs, check_range_logs
 from indexer.core.model import BlockId, Span
 from indexer.core.source import LogFilter, Source, filter_of
@@ -27,6 +28,8 @@ ERC20 = event("Transfer", "address indexed from", "address indexed to", "uint256
 ERC721 = event("Transfer", "address indexed from", "address indexed to", "uint256 indexed tokenId")
 NOTE = event("Note", "string - text")
 SECRET = event("Secret", "uint256 indexed number", "bool - flag", anonymous=True)
+#: As OpenZeppelin's contracts show it.
+ADMIN_ROLE = bytes.fromhex("a49807205ce4d355092ef5a8a18f56e8913cf4a201fbe287825b095693c21775")
 EVERYTHING = LogFilter((TOKEN, OTHER_TOKEN), None)
 
 ALICE, BOB = bytes(12) + b"\xaa" * 20, bytes(12) + b"\xbb" * 20
@@ -208,6 +211,28 @@ def test_a_text_that_no_database_holds_is_a_row_and_a_report() -> None:
     assert encoded.counts == {1: 2}
     assert "a\ufffdb\ufffd".encode() in encoded.tables[0].payload
     assert [(log.log_index, log.reason) for log in encoded.undecoded] == [(1, "lossy_text")]
+
+
+@pytest.mark.parametrize("repeated", [1, 40])
+def test_grants_and_revocations_of_the_highest_roles_are_counted(repeated: int) -> None:
+    granted, revoked = (
+        event(name, "bytes32 indexed role", "address indexed account", "address indexed sender")
+        for name in ("RoleGranted", "RoleRevoked")
+    )
+    assert granted.topic0 is not None and revoked.topic0 is not None
+    sources = sources_of("Roles", TOKEN, granted, revoked, ERC20)
+    pairs = [(granted, bytes(32)), (granted, ADMIN_ROLE), (revoked, ADMIN_ROLE)]
+    pairs += [(granted, keccak256(b"MINTER_ROLE")), (revoked, bytes(31) + b"\x01")]
+    logs = [
+        wire_log(5, index, topics=[each.topic0 or b"", role, ALICE, BOB])
+        for index, (each, role) in enumerate(pairs * repeated)
+    ]
+    encoded = Decoder(sources).encode(checked([*logs, transfer(len(logs))]))
+    assert encoded.counts == {sources[0].id: 3 * repeated, sources[1].id: 2 * repeated, sources[2].id: 1}
+    changes = {(sources[0].id, "granted"): 2 * repeated, (sources[1].id, "revoked"): repeated}
+    assert encoded.admin_changes == changes
+    others = Decoder(sources[2:], sources[:2]).encode(checked(logs))
+    assert not others.admin_changes, "logs of other sources were counted when those were written"
 
 
 def test_no_logs_make_nothing() -> None:

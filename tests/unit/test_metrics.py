@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from indexer.core.abi import events_of_abi
@@ -27,9 +31,21 @@ from tests.fixtures.promtool import Promtool
 
 PROFILE, TOKEN = b"\x01" * 20, b"\x02" * 20
 ABI: list[dict[str, Any]] = [
-    {"type": "event", "name": name, "inputs": [{"name": "id", "type": "uint256", "indexed": True}]}
-    for name in ("Created", "Removed")
+    *(
+        {"type": "event", "name": name, "inputs": [{"name": "id", "type": "uint256", "indexed": True}]}
+        for name in ("Created", "Removed")
+    ),
+    {
+        "type": "event",
+        "name": "RoleGranted",
+        "inputs": [
+            {"name": name, "type": kind, "indexed": True}
+            for name, kind in (("role", "bytes32"), ("account", "address"), ("sender", "address"))
+        ],
+    },
 ]
+#: The parts of the page that are another at each look.
+PROCESS = re.compile(r"^(process|python)_.*$", re.MULTILINE)
 
 
 @dataclass
@@ -94,7 +110,7 @@ def metrics(clock: Clock) -> Metrics:
 def exported(metrics: Metrics) -> dict[str, float]:
     """Every sample as `name{label="value"}`, without the chain's label, which is checked to be there."""
     found: dict[str, float] = {}
-    for family in text_string_to_metric_families(generate_latest(metrics.registry).decode()):
+    for family in text_string_to_metric_families(metrics.page().decode()):
         for sample in family.samples:
             own = {name: value for name, value in sample.labels.items() if name != "chain"}
             assert "chain" in sample.labels, sample
@@ -108,11 +124,13 @@ def busy(metrics: Metrics, clock: Clock) -> None:
     metrics.head_seen(header(20, timestamp=1_700_001_000))
     metrics.finalized_seen(10, 1_700_000_900)
     metrics.cursor_at(18, 1_700_000_990)
-    with metrics.processing():
+    with metrics.processing(17):
         clock.now += 0.3
-    with metrics.commit():
+    with metrics.commit(17):
         clock.now += 0.02
-    block = Encoded((), (undecoded(1, "lossy_text"),), {1: 3, 2: 1}, {BlockId(1, b""): 1})
+    block = Encoded(
+        (), (undecoded(1, "lossy_text"),), {1: 3, 2: 1}, {BlockId(1, b""): 1}, {(3, "granted"): 2}
+    )
     metrics.wrote(block)
     moved = (
         transaction(PROFILE, success=True),
@@ -135,10 +153,20 @@ def busy(metrics: Metrics, clock: Clock) -> None:
     metrics.database_size(4_096)
     metrics.audited(1_700_000_500, differences=3, unrepaired_blocks=2, unsure_blocks=1)
     metrics.leader(True)
-    metrics.backup(1_700_000_000, 12345)
+    metrics.backup(1_700_000_000, 12345, 6.5, 1_690_000_000)
+    metrics.endpoints(["rpc-1"])
     metrics.request("rpc-1", "eth_getLogs", "ok", 0.04, 100, 2_000)
     metrics.endpoint_state("rpc-1", True, 20)
     metrics.unknown_error("rpc-1")
+    metrics.http_serves(["/metrics", "/health"], [200, 503])
+    metrics.http_request("/health", 503, 0.02)
+    metrics.http_request(None, 404, 0.001)
+    with metrics.fetching():
+        clock.now += 2
+        with metrics.checking():
+            clock.now += 0.5
+    with metrics.decoding():
+        clock.now += 0.25
 
 
 def test_the_figures_are_what_was_told(metrics: Metrics, clock: Clock) -> None:
@@ -149,7 +177,7 @@ def test_the_figures_are_what_was_told(metrics: Metrics, clock: Clock) -> None:
         'indexer_events_total{contract="Profile",event_type="Created"}': 3,
         'indexer_events_total{contract="Profile",event_type="Removed"}': 1,
         "indexer_block_lag": 2,
-        "indexer_event_processing_delay_seconds": 1_010.32 + 1_700_000_000 - 1_700_000_990,
+        "indexer_event_processing_delay_seconds": 1_013.07 + 1_700_000_000 - 1_700_000_990,
         "indexer_event_processing_duration_seconds_count": 1,
         'indexer_event_processing_duration_seconds_bucket{le="0.1"}': 0,
         'indexer_event_processing_duration_seconds_bucket{le="0.5"}': 1,
@@ -169,6 +197,17 @@ def test_the_figures_are_what_was_told(metrics: Metrics, clock: Clock) -> None:
         "indexer_reorg_removed_events_total": 7,
         "indexer_backup_last_success_timestamp_seconds": 1_700_000_000,
         "indexer_backup_size_bytes": 12345,
+        "indexer_backup_duration_seconds": 6.5,
+        "indexer_backup_verified_timestamp_seconds": 1_690_000_000,
+        'indexer_admin_changes_total{change="granted",contract="Profile"}': 2,
+        'indexer_http_requests_total{path="/health",status="200"}': 0,
+        'indexer_http_requests_total{path="/health",status="503"}': 1,
+        'indexer_http_requests_total{path="other",status="404"}': 1,
+        'indexer_http_request_duration_seconds_bucket{le="0.01",path="/health"}': 0,
+        'indexer_http_request_duration_seconds_bucket{le="0.025",path="/health"}': 1,
+        'indexer_stage_busy_seconds_total{stage="fetch"}': 2,
+        'indexer_stage_busy_seconds_total{stage="decode"}': 0.75,
+        'indexer_stage_busy_seconds_total{stage="commit"}': 0.02,
         "indexer_head_block_number": 20,
         "indexer_indexed_block_number": 18,
         "indexer_finalized_block_number": 10,
@@ -177,7 +216,7 @@ def test_the_figures_are_what_was_told(metrics: Metrics, clock: Clock) -> None:
         'indexer_gap_blocks{contract="Profile"}': 12,
         "indexer_backfill_blocks": 100,
         "indexer_backfill_done_blocks": 20,
-        "indexer_backfill_eta_seconds": 40,
+        "indexer_backfill_eta_seconds": 51,
         'indexer_rpc_requests_total{endpoint="rpc-1",method="eth_getLogs",outcome="ok"}': 1,
         'indexer_rpc_received_bytes_total{endpoint="rpc-1"}': 2_000,
         'indexer_rpc_endpoint_up{endpoint="rpc-1"}': 1,
@@ -194,15 +233,15 @@ def test_the_figures_are_what_was_told(metrics: Metrics, clock: Clock) -> None:
         "indexer_audit_differences": 3,
         "indexer_audit_unrepaired_blocks": 2,
         "indexer_audit_unsure_blocks": 1,
-        "indexer_seconds_since_progress": 10.32,
-        "indexer_stuck_seconds": 10.32,
-        "indexer_seconds_since_head_read": 10.32,
-        "indexer_seconds_since_head_change": 10.32,
-        "indexer_backfill_stuck_seconds": 0,
+        "indexer_seconds_since_progress": 13.07,
+        "indexer_stuck_seconds": 13.07,
+        "indexer_seconds_since_head_read": 13.07,
+        "indexer_seconds_since_head_change": 13.07,
+        "indexer_backfill_stuck_seconds": 2.75,
         "indexer_leader": 1,
         'indexer_halted{reason="below_finality"}': 0,
         'indexer_halted{reason="too_deep"}': 0,
-        "indexer_sources": 2,
+        "indexer_sources": 3,
     }
     assert {name: found.get(name) for name in expected} == pytest.approx(expected)
 
@@ -253,12 +292,89 @@ def test_the_proposed_alerts_ask_for_series_that_there_are(promtool: Promtool, t
 def test_promtool_accepts_the_page_without_a_complaint(
     metrics: Metrics, clock: Clock, promtool: Promtool
 ) -> None:
-    assert promtool(["check", "metrics"], generate_latest(metrics.registry).decode()) == ""
+    assert promtool(["check", "metrics"], metrics.page().decode()) == ""
     busy(metrics, clock)
-    assert promtool(["check", "metrics"], generate_latest(metrics.registry).decode()) == ""
-    render, content_type = choose_encoder("application/openmetrics-text; version=1.0.0")
-    assert content_type.startswith("application/openmetrics-text; version=1.0.0")
-    assert render(metrics.registry).decode().endswith("# EOF\n")
+    assert promtool(["check", "metrics"], metrics.page().decode()) == ""
+    assert metrics.page(openmetrics=True).decode().endswith("# EOF\n")
+
+
+def process_apart(page: bytes) -> str:
+    """The page without the figures of the process, which are others a moment later."""
+    return PROCESS.sub("", page.decode())
+
+
+@pytest.mark.parametrize("openmetrics", [False, True], ids=["text", "openmetrics"])
+def test_our_encoder_writes_what_the_librarys_writes(openmetrics: bool) -> None:
+    clock = Clock()
+    metrics = Metrics(None, clock=clock, wall=lambda: clock.now + 1_700_000_000)
+    render = (
+        choose_encoder("application/openmetrics-text; version=1.0.0")[0] if openmetrics else generate_latest
+    )
+
+    def compare() -> None:
+        ours = process_apart(metrics.page(openmetrics=openmetrics))
+        assert ours == process_apart(render(metrics.registry))
+
+    compare()
+    metrics.watch(sources(), {PROFILE: "Profile", TOKEN: 'To\\ke\nn "x"'})
+    compare()
+    busy(metrics, clock)
+    compare()
+    metrics.chain_is(1)
+    compare()
+    busy(metrics, clock)
+    metrics.leader(False)
+    metrics.request("rpc-1", "eth_getLogs", "ok", math.inf, 10**9, 10**21)
+    compare()
+
+
+def test_exemplars_name_the_block_where_openmetrics_is_asked_for(metrics: Metrics, clock: Clock) -> None:
+    for block, seconds in ((17, 0.02), (18, 0.02), (19, 3.0)):
+        with metrics.processing(block), metrics.commit(block):
+            clock.now += seconds
+    found = {
+        (sample.name, sample.labels["le"]): sample.exemplar
+        for family in openmetrics_families(metrics.page(openmetrics=True).decode())  # type: ignore[no-untyped-call]
+        for sample in family.samples
+        if sample.exemplar
+    }
+    blocks = {key: exemplar.labels for key, exemplar in found.items()}
+    assert blocks == {
+        ("indexer_commit_duration_seconds_bucket", "0.025"): {"block": "18"},
+        ("indexer_commit_duration_seconds_bucket", "5.0"): {"block": "19"},
+        ("indexer_event_processing_duration_seconds_bucket", "0.025"): {"block": "18"},
+        ("indexer_event_processing_duration_seconds_bucket", "5.0"): {"block": "19"},
+    }
+    shown = found["indexer_commit_duration_seconds_bucket", "5.0"]
+    assert (shown.value, float(shown.timestamp)) == pytest.approx((3.0, 1_700_001_003.04))
+    assert b"# {" not in metrics.page(), "the text format has no exemplars"
+
+
+def test_no_series_of_creation_times_doubles_the_page(metrics: Metrics, clock: Clock) -> None:
+    busy(metrics, clock)
+    for text in (metrics.page(), metrics.page(openmetrics=True)):
+        assert not re.search(rb"^\w+_created[{ ]", text, re.MULTILINE)
+
+
+def test_what_fails_counts_as_time_spent_and_checks_in_threads_are_no_waiting(clock: Clock) -> None:
+    metrics = Metrics("1", clock=clock)
+
+    def check() -> None:
+        with metrics.checking():
+            clock.now += 1
+
+    with suppress(Unavailable), metrics.fetching():
+        clock.now += 5
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(copy_context().run, check).result()
+        raise Unavailable("away")
+    with suppress(Unavailable), metrics.commit(1):
+        clock.now += 3
+        raise Unavailable("away")
+    check()
+    found = exported(metrics)
+    spent = {stage: found[f'indexer_stage_busy_seconds_total{{stage="{stage}"}}'] for stage in labels.STAGES}
+    assert spent == {"fetch": 5, "decode": 2, "commit": 3}
 
 
 def test_series_that_are_known_at_the_start_begin_at_zero(metrics: Metrics) -> None:
@@ -346,7 +462,7 @@ def test_a_head_below_the_cursor_is_no_negative_lag(metrics: Metrics) -> None:
 
 def test_a_failed_commit_is_neither_timed_nor_counted(metrics: Metrics) -> None:
     for timed in (metrics.commit, metrics.processing):
-        with pytest.raises(Unavailable), timed():
+        with pytest.raises(Unavailable), timed(17):
             raise Unavailable("away")
     found = exported(metrics)
     assert found["indexer_commit_duration_seconds_count"] == 0
@@ -420,7 +536,7 @@ def test_the_rpc_edge_can_report_to_it(metrics: Metrics) -> None:
 
 def test_the_chain_is_named_as_soon_as_it_is_known() -> None:
     def chains(metrics: Metrics) -> set[str]:
-        return set(re.findall(r'chain="(.*?)"', generate_latest(metrics.registry).decode()))
+        return set(re.findall(r'chain="(.*?)"', metrics.page().decode()))
 
     unnamed, named = Metrics(), Metrics("main")
     assert chains(unnamed) == {"unknown"}
