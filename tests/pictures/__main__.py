@@ -42,10 +42,11 @@ async def _draw(directory: Path, images: Path, seconds: float, reorg_every: floa
             await asyncio.sleep(seconds)
             reorgs.cancel()
             end = time.time()
-            for board in boards().values():
-                picture = images / f"dashboard-{board['uid'].removeprefix('indexer-')}.png"
-                await photograph(await data(stack, board, end - seconds, end), picture)
-                print(picture)  # noqa: T201 - it is a command
+            told = {board["uid"]: await data(stack, board, end - seconds, end) for board in boards().values()}
+    for uid, drawn in told.items():
+        picture = images / f"dashboard-{uid.removeprefix('indexer-')}.png"
+        await photograph(drawn, picture)
+        print(picture)  # noqa: T201 - it is a command
 
 
 if __name__ == "__main__":
