@@ -98,11 +98,22 @@ def number(
     start: Literal["green", "red", "blue", "text"] = "green",
     limits: tuple[Limit, ...] = (),
     width: int = 4,
+    height: int = 4,
     meanings: tuple[tuple[float, str], ...] = (),
 ) -> Panel:
     """The value at this moment, one for each series; nothing is shown as a dash and never as 0."""
     return Panel(
-        "number", title, description, queries, unit, start, limits, width, 4, least=None, meanings=meanings
+        "number",
+        title,
+        description,
+        queries,
+        unit,
+        start,
+        limits,
+        width,
+        height,
+        least=None,
+        meanings=meanings,
     )
 
 

@@ -7,7 +7,8 @@ from dashboards.board import CHAIN, RATE, Board, Choice, Query, Row, graph, numb
 from dashboards.counting import percentiles
 
 OURS = 'chain=~"$chain"'
-NAMED = 'datname=~"$datname"'
+#: Templates, and what belongs to no database, say nothing.
+NAMED = 'datname=~"$datname", datname!~"template.*|"'
 
 
 def database(counter: str) -> str:

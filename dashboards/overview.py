@@ -115,12 +115,14 @@ PLATFORM: tuple[Panel, ...] = (
         Query(f"sum by (path, status) (rate(indexer_http_requests_total[{RATE}]))", "{{path}} {{status}}"),
         unit="reqps",
         stacked=True,
+        width=6,
     ),
     graph(
         "Pages and probes",
         "Whether a probe from outside was answered as it should be.",
         Query('probe_success{job="blackbox"}', "{{probe}} {{instance}}"),
         most=1,
+        width=6,
     ),
     number(
         "Certificates",
@@ -129,13 +131,15 @@ PLATFORM: tuple[Panel, ...] = (
         unit="s",
         start="red",
         limits=limits.CERTIFICATE,
-        width=8,
+        width=6,
+        height=8,
     ),
     graph(
         "Time a probe took",
         "From the look-up of the name to the last byte.",
         Query('probe_duration_seconds{job="blackbox"}', "{{probe}} {{instance}}"),
         unit="s",
+        width=6,
     ),
 )
 
