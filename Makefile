@@ -1,6 +1,6 @@
 # The few words to remember. Each sets up what it needs first; a second time that takes no time.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix bench simulate
+.PHONY: help run test check fix bench simulate dashboards
 
 # Two workers: the suite waits more than it computes. `make test WORKERS=0` runs it in one process.
 WORKERS ?= 2
@@ -10,7 +10,7 @@ PYTEST += -n $(WORKERS) --dist worksteal
 endif
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## a local chain with sample contracts and traffic, a database, and the indexer on it (ARGS="--help")
 	@scripts/setup
@@ -33,6 +33,10 @@ fix: ## format the code and mend what ruff can mend
 bench: ## throughput of a backfill, beside the floor that the database sets (ARGS="--help")
 	@scripts/setup
 	@.venv/bin/python -m bench $(ARGS)
+
+dashboards: ## write the Grafana dashboards anew from their code (dashboards/)
+	@scripts/setup
+	@.venv/bin/python -m dashboards
 
 # What a seed chooses, and how long it takes: docs/simulation.md.
 SEEDS ?= 200

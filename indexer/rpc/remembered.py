@@ -18,6 +18,7 @@ class Remembered:
         self.header_proof = observer.header_proof
         self.recheck = observer.recheck
         self.disagreement = observer.disagreement
+        self.checking = observer.checking
 
     def request(
         self, endpoint: str, method: str, outcome: str, seconds: float, sent_bytes: int, received_bytes: int

@@ -19,7 +19,7 @@ from indexer.dev.devchain import DevChain
 from tests.containers.test_image import free_port
 from tests.fixtures.composing import ROOT, Composed, copied
 from tests.fixtures.program import until
-from tests.fixtures.standins import Engine
+from tests.fixtures.images import Engine
 
 #: Those whose images are made from packages; Grafana, the Elastic stack and cAdvisor are in none.
 STARTED = (

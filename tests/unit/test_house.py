@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ("indexer/", "bench/", "scripts/")
+PROGRAM = ("indexer/", "bench/", "dashboards/", "scripts/")
 LONGEST_FUNCTION_LINES = 60
 LONGEST_MODULE_LINES = 400
 #: What is this short may speak for itself.
