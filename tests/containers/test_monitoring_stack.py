@@ -18,8 +18,8 @@ import pytest
 from indexer.dev.devchain import DevChain
 from tests.containers.test_image import free_port
 from tests.fixtures.composing import ROOT, Composed, copied
-from tests.fixtures.program import until
 from tests.fixtures.images import Engine
+from tests.fixtures.program import until
 
 #: Those whose images are made from packages; Grafana, the Elastic stack and cAdvisor are in none.
 STARTED = (
