@@ -30,6 +30,7 @@ from indexer.arguments import (
 )
 from indexer.core.errors import IndexerError
 from indexer.core.redaction import Redactor
+from indexer.shipping import stop_shipping
 
 log = journal.get(__name__)
 
@@ -63,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return UNFORESEEN
+    finally:
+        # Last of all: how it ended is what one wants to know most.
+        stop_shipping()
 
 
 async def _until_told_to_stop(work: Coroutine[Any, Any, int], stopped: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from indexer.metrics import specs_edges as edges
 from indexer.metrics import specs_indexed as indexed
+from indexer.metrics import specs_logs as logs
 from indexer.metrics.spec import MetricSpec
 
 #: By subject, in the order of the documentation.
@@ -86,6 +87,7 @@ GROUPS: tuple[tuple[str, tuple[MetricSpec, ...]], ...] = (
             edges.BACKUP_SIZE,
         ),
     ),
+    ("The program's own log", (logs.RECORDS, logs.SENT, logs.DROPPED, logs.QUEUED)),
 )
 
 CATALOGUE: tuple[MetricSpec, ...] = tuple(spec for _, specs in GROUPS for spec in specs)

@@ -16,6 +16,7 @@ from indexer.core.source import Source
 from indexer.metrics import labels
 from indexer.metrics import specs_edges as edges
 from indexer.metrics import specs_indexed as indexed
+from indexer.metrics.logged import LogMetrics
 from indexer.metrics.observed import Observed
 from indexer.metrics.pace import Pace
 from indexer.metrics.registry import Instruments
@@ -48,6 +49,8 @@ class Metrics:
         self._chain = chain
         self._clock = clock
         self._instruments = Instruments(lambda: self._chain or _UNKNOWN_CHAIN)
+        #: The program's own log.
+        self.logs = LogMetrics(self._instruments)
         self._pace = Pace(clock)
         self._gas_prices: deque[float] = deque(maxlen=_GAS_PRICE_BLOCKS)
         #: Open, idle and most connections.

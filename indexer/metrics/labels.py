@@ -42,6 +42,10 @@ STATUSES = ("success", "failed")
 #: What `indexer.core.model.Transaction.failure` can say.
 FAILURES = ("out_of_gas", "reverted")
 UNDECODED_REASONS = REASONS
+#: Of the program's own log.
+LEVELS = ("debug", "info", "warning", "error", "critical", OTHER)
+#: What `indexer.shipping.DROPS` can be.
+LOG_DROPS = ("queue_full", "too_large", "not_writable", "shutdown")
 
 #: An error that is none of ours.
 UNEXPECTED = "unexpected"

@@ -25,6 +25,7 @@ class Instruments:
     def __init__(self, chain: Callable[[], str]) -> None:
         inner = CollectorRegistry()
         self._readings: dict[str, Callable[[], float | None]] = {}
+        self._before: list[Callable[[], None]] = []
         self._counters = {
             spec.name: Counter(spec.name, spec.help, spec.labels, registry=inner)
             for spec in CATALOGUE
@@ -45,7 +46,7 @@ class Instruments:
         GCCollector(registry=inner)
         #: What `/metrics` renders.
         self.registry = CollectorRegistry()
-        self.registry.register(_Labelled(inner, chain, self._readings))
+        self.registry.register(_Labelled(inner, chain, self._readings, self._before))
 
     def counter(self, spec: MetricSpec) -> Counter:
         return self._counters[spec.name]
@@ -55,6 +56,10 @@ class Instruments:
 
     def histogram(self, spec: MetricSpec) -> Histogram:
         return self._histograms[spec.name]
+
+    def before_scrape(self, catch_up: Callable[[], None]) -> None:
+        """Call this at the beginning of each scrape, to bring counters up to what is counted elsewhere."""
+        self._before.append(catch_up)
 
     def read(self, spec: MetricSpec, value: Callable[[], float | None]) -> None:
         """Let this gauge, which has no labels, be computed at each scrape from what is in memory."""
@@ -71,7 +76,9 @@ class _Labelled(Collector):
         inner: CollectorRegistry,
         chain: Callable[[], str],
         readings: dict[str, Callable[[], float | None]],
+        before: list[Callable[[], None]],
     ) -> None:
+        self._before = before
         self._inner = inner
         self._chain = chain
         self._readings = readings
@@ -80,6 +87,8 @@ class _Labelled(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
+        for catch_up in self._before:
+            catch_up()
         label = {CHAIN_LABEL: self._chain()}
         for metric in self._inner.collect():
             reading = self._readings.get(metric.name)

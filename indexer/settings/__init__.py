@@ -9,6 +9,7 @@ from indexer.settings.model import (
     HealthSettings,
     HttpSettings,
     JournalSettings,
+    LogsSettings,
     Settings,
     TimeoutSettings,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "HealthSettings",
     "HttpSettings",
     "JournalSettings",
+    "LogsSettings",
     "Settings",
     "TimeoutSettings",
     "load_settings",

@@ -9,7 +9,14 @@ from pathlib import Path
 from indexer.settings.toml_table import Mistakes
 
 #: Every variable that is read.
-NAMES = ("RPC_URL", "DATABASE_URL", "INDEXER_CONFIG", "INDEXER_HTTP", "INDEXER_JOURNAL")
+NAMES = (
+    "RPC_URL",
+    "DATABASE_URL",
+    "INDEXER_CONFIG",
+    "INDEXER_HTTP",
+    "INDEXER_JOURNAL",
+    "LOGSTASH_ADDRESS",
+)
 #: Those that may hold a key or a password.
 SECRETS = ("RPC_URL", "DATABASE_URL")
 
