@@ -27,12 +27,15 @@ MONITORING = ROOT / "monitoring"
 PASSWORD = 'pa"ss\\word $x'
 #: Of those that Elasticsearch has.
 MAPPING_TYPES = {"date", "keyword", "text", "long", "double", "flattened"}
-CONTAINER: Event = {
+BARE: Event = {
     "@metadata": {"beat": "filebeat"},
     "@timestamp": "2026-01-02T03:04:05.678Z",
     "agent": {"name": "host-1"},
     "ecs": {"version": "8.0.0"},
     "host": {"name": "host-1"},
+}
+CONTAINER: Event = {
+    **BARE,
     "log": {"file": {"path": "/var/lib/docker/containers/1/1-json.log"}},
     "fields": {"type": "container"},
 }
@@ -245,7 +248,7 @@ def test_the_evaluator_of_searches_can_say_no() -> None:
 
     def finds(query: str, **document: object) -> bool:
         return matching(query, properties, now)(
-            {name.replace("at", "@timestamp"): v for name, v in document.items()}
+            {"@timestamp" if name == "at" else name: v for name, v in document.items()}
         )
 
     assert finds("level:error", level="error")
