@@ -1,6 +1,7 @@
 """`python -m bench backfill`: the whole program; `workers`: by several processes; `growth`: as the table grows;
 `stages`: its steps; `bloom`, `proof`: what proofs cost; `remote`, `sparse`: how well a node's limits are used;
-`naive`: against a plain loop; `tail`, `memory`: how late and how large the indexer is; `scrape`: what `/metrics` costs.
+`naive`: against a plain loop; `tail`, `memory`: how late and how large the indexer is; `scrape`, `logs`: what
+`/metrics` and its own log cost.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import signal
+from pathlib import Path
 
 from bench.remotecommands import add_remote, run_remote
 
@@ -74,6 +76,47 @@ def _measure_memory(options: argparse.Namespace) -> None:
     report(asyncio.run(run_all(sizes, options.runs, options.only)), as_json=options.json)
 
 
+def _add_logs(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    logs = commands.add_parser("logs", help="what log lines cost with Logstash there, silent and gone")
+    logs.add_argument("--lines", type=int, default=10_000_000, help="of each flood; 0: none")
+    logs.add_argument("--logs", type=int, default=1_000_000, help="of each backfill; 0: floods only")
+    logs.add_argument("--per-second", type=float, default=5_000.0, help="lines beside a backfill")
+    logs.add_argument("--runs", type=int, default=5, help="backfills of each kind")
+    logs.add_argument(
+        "--modes", nargs="+", choices=("none", "gone", "silent", "there"), help="of Logstash; default: all"
+    )
+    logs.add_argument("--json", action="store_true")
+    # Without help it is not listed: `logs` starts it.
+    pressed = commands.add_parser("pressed")
+    pressed.add_argument("what", choices=("flood", "backfill", "reader"))
+    pressed.add_argument("--port", type=int)
+    pressed.add_argument("--lines", type=int)
+    pressed.add_argument("--per-second", type=float)
+    pressed.add_argument("--config", type=Path)
+    pressed.add_argument("--last", type=int)
+
+
+def _measure_logs(options: argparse.Namespace) -> None:
+    from bench.logs import MODES, Sizes, read_for_ever, report, run_all
+    from bench.pressed import press, press_backfill
+
+    if options.command == "logs":
+        sizes = Sizes(
+            options.lines,
+            options.logs,
+            options.per_second,
+            options.runs,
+            tuple(options.modes or MODES),
+        )
+        report(asyncio.run(run_all(sizes)), as_json=options.json)
+    elif options.what == "reader":
+        read_for_ever()
+    elif options.what == "flood":
+        press(options.port, options.lines)
+    else:
+        press_backfill(options.port, options.per_second, options.config, options.last)
+
+
 def main() -> None:
     """Run the measurement that the arguments name."""
     # Long, because each measurement is declared and started here.
@@ -118,6 +161,7 @@ def main() -> None:
     node.add_argument("--most-logs", type=int, default=20_000, help="in one answer")
     _add_following(commands)
     _add_scrape(commands)
+    _add_logs(commands)
     options = parser.parse_args()
     if options.command == "backfill":
         from bench.backfill import report, run_all
@@ -158,6 +202,8 @@ def main() -> None:
         _measure_tail(options)
     elif options.command == "memory":
         _measure_memory(options)
+    elif options.command in {"logs", "pressed"}:
+        _measure_logs(options)
     else:
         asyncio.run(_serve(options))
 

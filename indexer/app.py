@@ -19,6 +19,7 @@ from indexer.metrics import Metrics
 from indexer.rpc.heads import Heads
 from indexer.rpc.node import Node
 from indexer.settings import Settings
+from indexer.shipping import ship
 from indexer.store.alerts import AlertJournal
 from indexer.store.catalog import read_chain, register
 from indexer.store.database import Database
@@ -50,9 +51,17 @@ async def run(
     Raises:
         UserMistake, WrongChain, Fatal: a person must look.
     """
-    journal.setup(redact, style=settings.journal.format, level=settings.journal.level)
-    watched = load_watched(settings)
     metrics = Metrics(settings.chain.label)
+    journal.setup(
+        redact,
+        style=settings.journal.format,
+        level=settings.journal.level,
+        chain=settings.chain.label,
+        counted=metrics.logs.record,
+    )
+    if settings.logs.logstash is not None:
+        metrics.logs.shipping(ship(settings.logs.logstash, redact))
+    watched = load_watched(settings)
     metrics.expect(watched)
     sentry.chain_is(settings.chain.label)
     readiness = Readiness()
@@ -180,7 +189,9 @@ class Process:
             self._alerts.store = AlertJournal(store)
             identity = (await self._node.chain_id(), await self._node.genesis_hash())
             self._metrics.chain_is(identity[0])
-            sentry.chain_is(self._settings.chain.label or str(identity[0]))
+            chain = self._metrics.chain or str(identity[0])
+            sentry.chain_is(chain)
+            journal.chain_is(chain)
             self._readiness.chain_right = await read_chain(store) in {None, identity}
             await together(watch_database(store, self._metrics), self._lead(heads, store))
 

@@ -72,7 +72,7 @@ async def audit(settings: Settings, redact: Redactor, wanted: Wanted, *, as_json
         WrongChain: the node serves another chain than the database holds.
         Unavailable: to repair, and another process writes.
     """
-    journal.setup(redact, style=settings.journal.format, level="warning")
+    journal.setup(redact, style=settings.journal.format, level="warning", chain=settings.chain.label)
     names = chosen_names(load_watched(settings), wanted.contracts)
     asked = _endpoints(settings, wanted.against)
     try:

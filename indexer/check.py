@@ -30,7 +30,7 @@ async def show(settings: Settings, redact: Redactor, *, as_json: bool, try_sentr
 
     Raises: UserMistake when the configuration cannot be used at all.
     """
-    journal.setup(redact, style=settings.journal.format, level="error")
+    journal.setup(redact, style=settings.journal.format, level="error", chain=settings.chain.label)
     watched = load_watched(settings)
     findings = [_configuration(watched)]
     for address in parts.addresses(settings):

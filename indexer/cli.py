@@ -32,6 +32,7 @@ from indexer.arguments import (
 )
 from indexer.core.errors import IndexerError
 from indexer.core.redaction import Redactor
+from indexer.shipping import stop_shipping
 
 log = journal.get(__name__)
 
@@ -71,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UNFORESEEN
     finally:
         sentry.stop()
+        # Last of all: how it ended is what one wants to know most.
+        stop_shipping()
 
 
 async def _until_told_to_stop(work: Coroutine[Any, Any, int], stopped: int) -> int:

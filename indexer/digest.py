@@ -142,7 +142,7 @@ async def show(
         UserMistake: nothing is final yet, the span is empty, or the databases are of different chains.
         Unavailable: our database does not answer, and nothing is compared.
     """
-    journal.setup(redact, style=settings.journal.format, level="error")
+    journal.setup(redact, style=settings.journal.format, level="error", chain=settings.chain.label)
     if other is None:
         async with existing_database(settings, read_only=True) as store, _side(store) as side:
             report = await _digest(side, _span(first, last, side.final))

@@ -5,8 +5,8 @@ A message is a constant phrase; what varies goes into fields::
     log = journal.get(__name__)
     log.info("caught up", head=head.number, cursor=cursor.number)
 
-All that happens inside ``with journal.batch():`` carries the same ``batch_id``, in tasks and threads
-started there too.
+All that happens inside ``with journal.batch():`` carries the same ``correlation_id``, in tasks and threads
+started there too. Every line carries the chain, once it is known. `docs/logs.md` describes the fields.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, TextIO
 
 from indexer.journal_format import JsonLines, TextLines
 
-_batch_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("batch_id", default=None)
+_correlation_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("correlation_id", default=None)
 
 
 class Journal:
@@ -55,6 +55,11 @@ class Journal:
     def critical(self, message: str, /, **fields: object) -> None:
         self._write(logging.CRITICAL, message, fields)
 
+    @property
+    def hears_debug(self) -> bool:
+        """Whether lines of the level `debug` are written, for what is dear to put together."""
+        return self._logger.isEnabledFor(logging.DEBUG)
+
     def _write(self, level: int, message: str, fields: dict[str, object]) -> None:
         if not self._logger.isEnabledFor(level):
             return
@@ -72,14 +77,35 @@ def get(name: str) -> Journal:
 
 
 @contextmanager
-def batch(batch_id: str | None = None) -> Iterator[str]:
+def batch(correlation_id: str | None = None) -> Iterator[str]:
     """Mark everything that is journalled inside with one id, a new one unless given."""
-    chosen = batch_id or secrets.token_hex(6)
-    token = _batch_id.set(chosen)
+    chosen = correlation_id or secrets.token_hex(6)
+    token = _correlation_id.set(chosen)
     try:
         yield chosen
     finally:
-        _batch_id.reset(token)
+        _correlation_id.reset(token)
+
+
+class Marks(logging.Filter):
+    """Notes on every record what its line says beside its own words; it keeps none back."""
+
+    #: The chain of this process, as metrics name it.
+    chain: str | None = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.correlation_id = _correlation_id.get()
+        record.chain = self.chain
+        return True
+
+
+#: Of the process: it indexes one chain, and all its lines say which.
+marks = Marks()
+
+
+def chain_is(name: str) -> None:
+    """Name the chain in every line from now on."""
+    marks.chain = name
 
 
 def setup(
@@ -88,6 +114,8 @@ def setup(
     style: str = "auto",
     level: str = "info",
     stream: TextIO | None = None,
+    chain: str | None = None,
+    counted: Callable[[str], None] | None = None,
 ) -> None:
     """Send every record of every logger of the process, libraries' included, to one place.
 
@@ -98,12 +126,15 @@ def setup(
         style: ``json``, ``text``, or ``auto``: text when the stream is a terminal.
         level: the least level that is written: ``debug``, ``info``, ``warning`` or ``error``.
         stream: standard error unless given.
+        chain: what every line calls the chain, None while it is not known.
+        counted: is told the level of each line. It must neither block nor journal.
     """
+    marks.chain = chain
     target = stream if stream is not None else sys.stderr
     as_text = style == "text" or (style in ("auto", "") and target.isatty())
-    handler = _Lines(target, redact)
+    handler = _Lines(target, redact, counted)
     handler.setFormatter(TextLines(redact) if as_text else JsonLines(redact))
-    handler.addFilter(_with_batch_id)
+    handler.addFilter(marks)
     root = logging.getLogger()
     for former in [each for each in root.handlers if isinstance(each, _Lines)]:
         root.removeHandler(former)
@@ -119,9 +150,17 @@ def setup(
 class _Lines(logging.StreamHandler[TextIO]):
     """Writes lines; a record that cannot be written leaves a line that says so, without its content."""
 
-    def __init__(self, stream: TextIO, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, stream: TextIO, redact: Callable[[str], str], counted: Callable[[str], None] | None = None
+    ) -> None:
         super().__init__(stream)
         self._redact = redact
+        self._counted = counted
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if self._counted is not None:
+            self._counted(record.levelname.lower())
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the standard library's name)
         """Replaces the standard one, which prints the record's message with all secrets in it."""
@@ -138,11 +177,6 @@ class _Lines(logging.StreamHandler[TextIO]):
         except OSError:
             # Nobody reads standard error any more (its pipe is closed): there is no place left to tell it.
             return
-
-
-def _with_batch_id(record: logging.LogRecord) -> bool:
-    record.batch_id = _batch_id.get()
-    return True
 
 
 def _journal_uncaught(

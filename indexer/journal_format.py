@@ -11,7 +11,9 @@ from datetime import UTC, date, datetime
 #: The program's name in every line, so that lines of several programs can share an index.
 SERVICE = "evm-indexer"
 #: Keys that a line has of its own; a field of the same name gets a trailing underscore.
-_OWN_KEYS = frozenset({"timestamp", "level", "logger", "service", "message", "batch_id", "error", "stack"})
+_OWN_KEYS = frozenset(
+    {"@timestamp", "level", "logger", "service", "message", "chain", "correlation_id", "error", "stack"}
+)
 #: Larger integers lose digits in readers that know only binary64 numbers. Source: RFC 8259, section 6.
 _SAFE_INTEGER = 2**53
 _DEEPEST = 6
@@ -58,18 +60,27 @@ class _Redacted(logging.Formatter):
 
 
 class JsonLines(_Redacted):
-    """One JSON object a line, its keys flat: timestamp, level, logger, service, message, then the fields."""
+    """One JSON object a line, its keys flat: @timestamp, level, logger, service, message, then the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
+        # Standard error and Logstash get the same line: it is put together once.
+        made_by, text = getattr(record, "json_line", (None, ""))
+        if made_by is not self._redact:
+            text = self._line(record)
+            record.json_line = (self._redact, text)
+        return text
+
+    def _line(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
-            "timestamp": moment(record.created),
+            "@timestamp": moment(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "service": SERVICE,
             "message": self._message(record),
         }
-        if batch_id := getattr(record, "batch_id", None):
-            line["batch_id"] = batch_id
+        for mark in ("chain", "correlation_id"):
+            if (value := getattr(record, mark, None)) is not None:
+                line[mark] = value
         line.update(self._fields(record))
         if record.exc_info and record.exc_info[1]:
             line["error"] = self._redact(_error_text(record.exc_info[1]))
@@ -85,8 +96,8 @@ class TextLines(_Redacted):
         time = datetime.fromtimestamp(record.created).strftime("%H:%M:%S.%f")[:-3]
         parts = [f"{time} {record.levelname.lower():8}{self._message(record)}"]
         parts += [f"{name}={_short(value)}" for name, value in self._fields(record).items()]
-        if batch_id := getattr(record, "batch_id", None):
-            parts.append(f"batch={batch_id}")
+        if correlation_id := getattr(record, "correlation_id", None):
+            parts.append(f"correlation={correlation_id}")
         line = "  ".join(parts) + f"  ({record.name})"
         stack = self._stack(record)
         return f"{line}\n{stack}" if stack else line

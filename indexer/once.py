@@ -72,7 +72,7 @@ async def backfill(
         Unavailable: another process writes, or the node or the database does not answer.
         UserMistake: a contract is not configured, or a block is not final yet.
     """
-    journal.setup(redact, style=settings.journal.format, level="warning")
+    journal.setup(redact, style=settings.journal.format, level="warning", chain=settings.chain.label)
     watched = load_watched(settings)
     names = chosen_names(watched, contracts)
     metrics = Metrics(settings.chain.label)
@@ -243,7 +243,7 @@ def print_schema(settings: Settings) -> int:
 
 async def migrate_all(settings: Settings, redact: Redactor) -> int:
     """Apply the migrations, and make the tables of the configured contracts."""
-    journal.setup(redact, style=settings.journal.format, level="warning")
+    journal.setup(redact, style=settings.journal.format, level="warning", chain=settings.chain.label)
     watched = load_watched(settings)
     metrics = Metrics(settings.chain.label)
     async with parts.any_database(settings) as store:

@@ -26,6 +26,7 @@ from indexer.store.reading import State, read_state, stored_at_or_below
 from indexer.store.writer import Writer
 from indexer.sync.backfill import Backfill, Wanted
 from indexer.sync.blocks import BlockReader, Watching
+from indexer.sync.failedtransactions import FailedTransactions
 from indexer.sync.follow import Follower
 from indexer.sync.replacing import BelowFinalityPolicy, Replacing
 from indexer.sync.tally import Tally
@@ -101,6 +102,7 @@ async def database(settings: Settings, url: str, *, read_only: bool = False) -> 
         max_connections=settings.database.connections,
         timeouts=Timeouts(statement=settings.timeouts.statement_seconds),
         read_only=read_only,
+        slow_seconds=settings.logs.slow_query_seconds,
     )
     try:
         yield opened
@@ -149,6 +151,7 @@ def backfill(
     wanted: Wanted,
     metrics: Metrics,
     tally: Tally,
+    failed: FailedTransactions,
 ) -> Backfill:
     """The backfill of what is wanted, as the configuration describes it."""
     return Backfill(
@@ -158,6 +161,7 @@ def backfill(
         wanted,
         metrics,
         tally,
+        failed,
         workers=settings.backfill.parallel,
         max_range_blocks=settings.backfill.max_range_blocks,
         proof=settings.backfill.proof,
@@ -181,6 +185,7 @@ class Flow:
         self.wanted = wanted(settings, watched, registered)
         self._store = store
         tally = Tally(registered.sources, metrics)
+        failed = FailedTransactions(contract_addresses(watched))
         reader = BlockReader(
             Decoder(registered.sources),
             Watching(
@@ -200,10 +205,11 @@ class Flow:
             Replacing(writer, reader, self._stored_at_or_below, metrics, tally, policy),
             metrics,
             tally,
+            failed,
             confirmations=chain.confirmations,
             moved=moved,
         )
-        self.backfill = backfill(settings, node, writer, self.read_state, self.wanted, metrics, tally)
+        self.backfill = backfill(settings, node, writer, self.read_state, self.wanted, metrics, tally, failed)
 
     async def read_state(self) -> State:
         """Where the database is."""

@@ -56,7 +56,7 @@ async def redecode(
         UserMistake: a contract is not configured, or the database holds nothing yet.
         Unavailable: another process writes.
     """
-    journal.setup(redact, style=settings.journal.format, level="warning")
+    journal.setup(redact, style=settings.journal.format, level="warning", chain=settings.chain.label)
     watched = load_watched(settings)
     names = chosen_names(watched, contracts)
     async with existing_database(settings, read_only=False) as store:

@@ -60,7 +60,7 @@ async def show(
     Raises:
         Unavailable: the database does not answer, or there is none yet.
     """
-    journal.setup(redact, style=settings.journal.format, level="error")
+    journal.setup(redact, style=settings.journal.format, level="error", chain=settings.chain.label)
     async with existing_database(settings, read_only=True) as store:
         found = await read_reorgs(store, limit, events=events)
     report = Report(reorgs=[_line(reorg, events=events) for reorg in found])

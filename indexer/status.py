@@ -125,7 +125,7 @@ async def show(settings: Settings, redact: Redactor, *, as_json: bool) -> int:
     Raises:
         Unavailable: the database does not answer, or there is none yet.
     """
-    journal.setup(redact, style=settings.journal.format, level="error")
+    journal.setup(redact, style=settings.journal.format, level="error", chain=settings.chain.label)
     watched = load_watched(settings)
     async with existing_database(settings, read_only=True) as store:
         stored = await read_status(store)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from indexer.metrics import specs_edges as edges
 from indexer.metrics import specs_indexed as indexed
+from indexer.metrics import specs_logs as logs
 from indexer.metrics.spec import MetricSpec
 
 #: By subject, in the order of the documentation.
@@ -92,6 +93,7 @@ GROUPS: tuple[tuple[str, tuple[MetricSpec, ...]], ...] = (
         (edges.BACKUP_TIME, edges.BACKUP_SIZE, edges.BACKUP_DURATION, edges.BACKUP_VERIFIED),
     ),
     ("Our own HTTP endpoints", (edges.HTTP_REQUESTS, edges.HTTP_DURATION)),
+    ("The program's own log", (logs.RECORDS, logs.SENT, logs.DROPPED, logs.QUEUED)),
 )
 
 CATALOGUE: tuple[MetricSpec, ...] = tuple(spec for _, specs in GROUPS for spec in specs)

@@ -20,6 +20,7 @@ from indexer.core.watched import WatchedContract
 from indexer.metrics import labels
 from indexer.metrics import specs_edges as edges
 from indexer.metrics import specs_indexed as indexed
+from indexer.metrics.logged import LogMetrics
 from indexer.metrics.observed import Observed
 from indexer.metrics.pace import Pace
 from indexer.metrics.registry import Instruments
@@ -57,6 +58,8 @@ class Metrics(RpcFacts):
         )
         self._chain = chain
         self._clock = clock
+        #: The program's own log.
+        self.logs = LogMetrics(self._instruments)
         self._pace = Pace(clock)
         self._gas_prices: deque[float] = deque(maxlen=_GAS_PRICE_BLOCKS)
         #: Open, idle and most connections.

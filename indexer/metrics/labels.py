@@ -48,6 +48,10 @@ UNDECODED_REASONS = REASONS
 #: What `indexer.metrics.stages.Stage` can be.
 STAGES = ("fetch", "decode", "commit")
 ADMIN_CHANGES = tuple(CHANGES.values())
+#: Of the program's own log.
+LEVELS = ("debug", "info", "warning", "error", "critical", OTHER)
+#: What `indexer.shipping.DROPS` can be.
+LOG_DROPS = ("queue_full", "too_large", "not_writable", "shutdown")
 
 #: An error that is none of ours.
 UNEXPECTED = "unexpected"

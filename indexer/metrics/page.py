@@ -105,6 +105,8 @@ def _label_values() -> str:
         ("`reason` of `indexer_halted`", labels.HALTS),
         ("`reason` of `indexer_contract_tx_failed_total`", labels.FAILURES),
         ("`reason` of `indexer_undecoded_logs_total`", labels.UNDECODED_REASONS),
+        ("`level`", labels.LEVELS),
+        ("`reason` of `indexer_log_shipping_dropped_total`", labels.LOG_DROPS),
         ("`method`", labels.METHODS),
         ("`outcome`", labels.OUTCOMES),
         ("`outcome` of `indexer_bloom_rechecks_total`", labels.RECHECKS),

@@ -134,6 +134,16 @@ class SentrySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LogsSettings:
+    """Where the journal goes beside standard error, and what it tells of the database."""
+
+    #: Host and port of a Logstash input that takes JSON lines by TCP; None: nowhere.
+    logstash: tuple[str, int] | None = None
+    #: A statement or transaction that takes longer has a line with its `query_duration`.
+    slow_query_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class ContractSettings:
     """A contract to watch; the ABI file exists, and has not been read yet."""
 
@@ -159,6 +169,7 @@ class Settings:
     journal: JournalSettings = JournalSettings()
     alerts: AlertSettings = AlertSettings()
     sentry: SentrySettings = SentrySettings()
+    logs: LogsSettings = LogsSettings()
     #: The file they came from.
     path: Path | None = None
 

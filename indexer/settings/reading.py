@@ -16,6 +16,7 @@ from indexer.settings.model import (
     HealthSettings,
     HttpSettings,
     JournalSettings,
+    LogsSettings,
     Settings,
     TimeoutSettings,
 )
@@ -23,7 +24,13 @@ from indexer.settings.sentry import read_sentry
 from indexer.settings.toml_contracts import read_contracts
 from indexer.settings.toml_endpoints import endpoints_of_environment, read_endpoints
 from indexer.settings.toml_table import Mistakes, TomlTable, cut
-from indexer.settings.urls import DATABASE_SCHEMES, parse_listen, problem_with, problem_with_token
+from indexer.settings.urls import (
+    DATABASE_SCHEMES,
+    parse_listen,
+    parse_target,
+    problem_with,
+    problem_with_token,
+)
 
 #: Looked for in the working directory when no file is named.
 DEFAULT_FILE = "indexer.toml"
@@ -100,6 +107,7 @@ def _read(root: TomlTable, variables: Environment, path: Path) -> Settings:
         journal=_journal(root.table("journal"), variables),
         alerts=_alerts(root.table("alerts"), variables),
         sentry=read_sentry(variables),
+        logs=_logs(root.table("logs"), variables),
         path=path,
     )
 
@@ -237,3 +245,18 @@ def _journal(table: TomlTable, variables: Environment) -> JournalSettings:
     level = table.choice("level", default.level, ("debug", "info", "warning", "error"))
     table.done()
     return JournalSettings(chosen, level)
+
+
+def _logs(table: TomlTable, variables: Environment) -> LogsSettings:
+    default = LogsSettings()
+    from_environment = variables.text("LOGSTASH_ADDRESS")
+    address = table.text("logstash")
+    place = table.place("logstash")
+    if from_environment is not None:
+        address, place = from_environment, "environment: LOGSTASH_ADDRESS"
+    logstash = None if address is None else parse_target(address)
+    if address is not None and logstash is None:
+        table.mistakes.add(place, "must be host:port such as logstash:5000")
+    slow = table.seconds("slow_query_seconds", default.slow_query_seconds)
+    table.done()
+    return LogsSettings(logstash, slow)

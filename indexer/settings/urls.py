@@ -68,3 +68,9 @@ def parse_listen(text: str) -> tuple[str, int] | None:
     if any(character.isspace() or character in "/@" for character in host):
         return None
     return host or "0.0.0.0", int(port)  # noqa: S104
+
+
+def parse_target(text: str) -> tuple[str, int] | None:
+    """Host and port of `logstash:5000` or `[::1]:5000`, to connect to; None when it is neither."""
+    parsed = parse_listen(text)
+    return None if parsed is None or text.startswith(":") or parsed[1] == 0 else parsed

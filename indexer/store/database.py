@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -15,6 +15,7 @@ from indexer.core.errors import Fatal, Unavailable, UserMistake
 from indexer.store.failures import READ_ONLY, needs_help, translated, wrong_url
 from indexer.store.hosts import Hosts, LoneConnection
 from indexer.store.lostcopy import keep_silent_about_lost_copies
+from indexer.store.slow import SLOW_SECONDS, SlowQueries
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -48,12 +49,15 @@ class Timeouts:
 class Database:
     """A pool of connections to one database. Made by `open_database`."""
 
-    def __init__(self, pool: Pool, hosts: Hosts, name: str, timeouts: Timeouts, *, writes: bool) -> None:
+    def __init__(
+        self, pool: Pool, hosts: Hosts, name: str, timeouts: Timeouts, slow: SlowQueries, *, writes: bool
+    ) -> None:
         self._pool = pool
         self._hosts = hosts
         #: Host, port and database: to show; it holds no user and no password.
         self.name = name
         self._timeouts = timeouts
+        self._slow = slow
         self._writes = writes
         #: What the last transaction failed at, though the database answers; until one succeeds.
         self._trouble: Unavailable | None = None
@@ -128,14 +132,17 @@ class Database:
         """
         try:
             async with self.connection() as connection:
-                await connection.execute(f"begin isolation level {isolation}")
-                if statement_seconds is not None:
-                    await connection.execute(f"set local statement_timeout = {int(statement_seconds * 1000)}")
-                yield connection
-                # A transaction in which a statement failed answers a commit with a silent rollback.
-                outcome = await connection.execute("commit")
-                if outcome != "COMMIT":
-                    raise Fatal(f"the database answered {outcome} to a commit")
+                with self._slow.transaction():
+                    await connection.execute(f"begin isolation level {isolation}")
+                    if statement_seconds is not None:
+                        await connection.execute(
+                            f"set local statement_timeout = {int(statement_seconds * 1000)}"
+                        )
+                    yield connection
+                    # A transaction in which a statement failed answers a commit with a silent rollback.
+                    outcome = await connection.execute("commit")
+                    if outcome != "COMMIT":
+                        raise Fatal(f"the database answered {outcome} to a commit")
         except Unavailable as error:
             if needs_help(error):
                 self._trouble = error
@@ -167,8 +174,12 @@ async def open_database(
     max_connections: int = 8,
     timeouts: Timeouts | None = None,
     read_only: bool = False,
+    slow_seconds: float = SLOW_SECONDS,
 ) -> Database:
     """A pool of connections to the database, with at least one proven to work.
+
+    Args:
+        slow_seconds: a statement or transaction that takes longer is journalled.
 
     Raises:
         Unavailable: the server does not answer, or not yet.
@@ -180,10 +191,17 @@ async def open_database(
     settings = _server_settings(timeouts) | {"application_name": application_name}
     if read_only:
         settings["default_transaction_read_only"] = "on"
+    slow = SlowQueries(slow_seconds)
     hosts = Hosts(url, seconds=timeouts.connect, writes=not read_only)
+
+    async def connect(*_: object, **options: Any) -> LoneConnection:
+        connection = await hosts.connect(**options)
+        connection.add_query_logger(slow.statement)
+        return connection
+
     with translated():
         pool = asyncpg.create_pool(
-            connect=hosts.connect,
+            connect=connect,
             # A pool that keeps a minimum open reconnects in the background and reports it to nobody.
             min_size=0,
             max_size=max_connections,
@@ -193,7 +211,7 @@ async def open_database(
             reset=_no_reset,
         )
         await pool
-    database = Database(pool, hosts, name, timeouts, writes=not read_only)
+    database = Database(pool, hosts, name, timeouts, slow, writes=not read_only)
     try:
         await _check_version(database)
     except BaseException:

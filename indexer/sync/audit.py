@@ -80,7 +80,7 @@ class Findings:
 
     def cannot_tell(self, span: Span, error: Exception) -> None:
         self.unsure.append((span, str(error)))
-        log.warning("audit cannot tell", first=span.first, last=span.last, reason=str(error))
+        log.warning("audit cannot tell", from_block=span.first, to_block=span.last, reason=str(error))
 
 
 class Audit:
@@ -222,8 +222,8 @@ class Audit:
         if sure:
             log.warning(
                 "audit found differences",
-                first=piece.span.first,
-                last=piece.span.last,
+                from_block=piece.span.first,
+                to_block=piece.span.last,
                 blocks=len(confirmed),
                 differences=len(sure),
             )
@@ -253,8 +253,8 @@ class Audit:
             self.findings.replaced += replaced
             log.warning(
                 "repaired",
-                first=blocks[0],
-                last=blocks[-1],
+                from_block=blocks[0],
+                to_block=blocks[-1],
                 blocks=len(blocks),
                 rows_removed=replaced.removed,
                 rows_added=replaced.added,

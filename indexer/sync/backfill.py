@@ -22,6 +22,7 @@ from indexer.metrics import Metrics
 from indexer.rpc.node import Node
 from indexer.store.reading import State
 from indexer.store.writer import Writer
+from indexer.sync.failedtransactions import FailedTransactions
 from indexer.sync.tally import Tally
 from indexer.sync.undecoded import tell_undecoded
 
@@ -105,6 +106,7 @@ class Backfill:
         wanted: Wanted,
         metrics: Metrics,
         tally: Tally,
+        failed: FailedTransactions,
         *,
         workers: int,
         max_range_blocks: int,
@@ -116,6 +118,7 @@ class Backfill:
         self._wanted = wanted
         self._metrics = metrics
         self._tally = tally
+        self._failed = failed
         self._workers = workers
         self._proof: ProofLevel = proof
         longest = min(PROVED_RANGE_BLOCKS.get(proof, max_range_blocks), max_range_blocks)
@@ -159,10 +162,13 @@ class Backfill:
         progress.begin(sum(len(span) for spans in missing_blocks.values() for span in spans))
         if not missing_blocks:
             return
-        log.info("backfill started", first=within.first, last=within.last, sources=len(missing_blocks))
+        log.info(
+            "backfill started", from_block=within.first, to_block=within.last, sources=len(missing_blocks)
+        )
         await self._work(Worklist(merge_gaps(events)), self._fill_events, progress)
         await self._work(Worklist(merge_gaps(others)), self._fill_transactions, progress)
-        log.info("backfill finished", first=within.first, last=within.last, rows=progress.rows)
+        self._failed.tell_rest()
+        log.info("backfill finished", from_block=within.first, to_block=within.last, rows=progress.rows)
 
     def _pace(self, progress: Progress) -> None:
         self._metrics.backfill(progress.total, progress.done)
@@ -218,7 +224,9 @@ class Backfill:
                 if len(piece.span) == 1:
                     raise
                 self._size.refused(piece.span, error)
-                log.debug("range refused", first=piece.span.first, last=piece.span.last, reason=str(error))
+                log.debug(
+                    "range refused", from_block=piece.span.first, to_block=piece.span.last, reason=str(error)
+                )
                 return None
             self._size.answered(piece.span, len(logs.logs), logs.text_bytes)
             with self._metrics.processing(piece.span.first):
@@ -255,6 +263,7 @@ class Backfill:
                     piece.span, sorted(piece.source_ids), transactions, hashes, rollbacks=rollbacks
                 )
             self._metrics.transactions(transactions)
+            self._failed.tell(transactions)
             return len(transactions)
 
     def _decoder(self, source_ids: frozenset[int]) -> Decoder:

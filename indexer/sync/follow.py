@@ -21,6 +21,7 @@ from indexer.store.reading import State
 from indexer.store.writer import Writer
 from indexer.sync.blocks import BlockReader
 from indexer.sync.branches import Branches, Elected, Parted
+from indexer.sync.failedtransactions import FailedTransactions
 from indexer.sync.replacing import Replacing
 from indexer.sync.tally import Tally
 from indexer.sync.undecoded import tell_undecoded
@@ -48,6 +49,7 @@ class Follower:
         replacing: Replacing,
         metrics: Metrics,
         tally: Tally,
+        failed: FailedTransactions,
         *,
         confirmations: int,
         moved: Callable[[bool], None] = lambda _: None,
@@ -60,6 +62,7 @@ class Follower:
         self._branches = Branches(node, metrics)
         self._metrics = metrics
         self._tally = tally
+        self._failed = failed
         self._confirmations = confirmations
         #: Called when finality advanced; with True when the tail began anew above blocks it did not read.
         self._moved = moved
@@ -77,7 +80,8 @@ class Follower:
             BelowFinality: the node's chain parts from ours below what was final; nothing was written.
         """
         try:
-            return await self._step(head)
+            with journal.batch():
+                return await self._step(head)
         except BaseException:
             # A commit that failed may have been carried out all the same.
             self._window = None
@@ -305,6 +309,7 @@ class Follower:
             self._metrics.wrote(block.encoded)
             tell_undecoded(block.encoded)
             self._metrics.transactions(block.transactions)
+            self._failed.tell(block.transactions)
             self._metrics.gas_price(block)
         self._tally.followed(len(blocks))
         newest = blocks[-1].header

@@ -129,6 +129,9 @@ class Replacing:
         self._metrics.error(error, "following")
         log.error(
             "rolled back below finality",
+            event_type="reorg",
+            from_block=fork.number + 1,
+            to_block=window.cursor.number,
             fork=fork.number,
             depth=depth,
             final=window.base.number,
@@ -175,6 +178,9 @@ class Replacing:
         self._metrics.reorged(removed.depth, rows)
         log.warning(
             "reorg",
+            event_type="reorg",
+            from_block=window.cursor.number - removed.depth + 1,
+            to_block=window.cursor.number,
             reorg=removed.reorg_id,
             fork=window.cursor.number - removed.depth,
             depth=removed.depth,

@@ -23,8 +23,8 @@ def tell_undecoded(encoded: Encoded) -> None:
     numbers = [each.block_number for each in encoded.undecoded]
     log.warning(
         "logs that do not fit their events were kept in indexer.undecoded_log",
-        first=min(numbers),
-        last=max(numbers),
+        from_block=min(numbers),
+        to_block=max(numbers),
         logs=len(numbers),
         reasons=dict(Counter(each.reason for each in encoded.undecoded)),
         addresses=sorted({"0x" + each.address.hex() for each in encoded.undecoded})[:_SHOWN_ADDRESSES],

@@ -22,6 +22,7 @@ from indexer.store.reading import read_state
 from indexer.store.sources import read_sources
 from indexer.sync.backfill import Backfill, Wanted
 from indexer.sync.branches import Branches
+from indexer.sync.failedtransactions import FailedTransactions
 from indexer.sync.tally import Tally
 from indexer.sync.together import beside
 from indexer.workers.channel import Begin, Channel, Fill, Filled, Ready, ToWorker, Wrote, to_leader, told
@@ -37,7 +38,7 @@ async def work(descriptor: int, redact: Redactor) -> None:
             settings = begin.settings
             for secret in settings.secrets():
                 redact.add(secret)
-            journal.setup(redact, style=settings.journal.format, level="warning")
+            journal.setup(redact, style=settings.journal.format, level="warning", chain=settings.chain.label)
             await _until_it_ends(channel, begin, redact)
     finally:
         await channel.close()
@@ -109,6 +110,7 @@ async def _filler(begin: Begin, redact: Redactor) -> AsyncIterator[tuple[Backfil
                     wanted,
                     metrics,
                     Tally(wanted.sources, metrics),
+                    FailedTransactions({each.address: each.contract for each in wanted.sources}),
                 ),
                 wanted,
             )

@@ -193,6 +193,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "backfill": ("parallel", "max_range_blocks", "proof"),
     "timeouts": ("connect_seconds", "request_seconds", "statement_seconds"),
     "journal": ("format", "level"),
+    "logs": ("logstash", "slow_query_seconds"),
     "contracts": ("name", "address", "abi", "start_block", "events"),
     "unknown": ("a",),
 }

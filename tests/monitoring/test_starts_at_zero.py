@@ -21,7 +21,15 @@ pytestmark = pytest.mark.integration
 
 SAMPLES = Path(__file__).parents[2] / "indexer" / "dev" / "contracts"
 NAMES = ("SkillProfile", "Token")
-PATHS = ("/", "/metrics", "/health", "/health/live", "/health/ready")
+PATHS = (
+    "/",
+    "/metrics",
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/api/v1/alerts/webhook",
+    "/api/v1/alerts/history",
+)
 #: Nobody listens there: port 9 is for what is to be thrown away.
 NOBODY = "http://127.0.0.1:9"
 
@@ -65,6 +73,10 @@ def expected(endpoints: Iterable[str]) -> dict[str, set[tuple[str, ...]]]:
         "indexer_block_proofs_total": set(product(names, labels.VERDICTS)),
         "indexer_header_proofs_total": set(product(names, labels.VERDICTS)),
         "indexer_rpc_disagreements_total": set(product(names, labels.DISAGREEMENTS)),
+        "indexer_alerts_received_total": set(product(labels.ALERT_STATUSES)),
+        "indexer_log_records_total": set(product(labels.LEVELS)),
+        "indexer_log_shipping_sent_total": {()},
+        "indexer_log_shipping_dropped_total": set(product(labels.LOG_DROPS)),
         "indexer_http_requests_total": set(product(PATHS, map(str, STATUSES))),
     }
 

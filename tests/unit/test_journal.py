@@ -34,6 +34,7 @@ def lines() -> Iterator[io.StringIO]:
     root.handlers, root.level = handlers, level
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(False)
+    journal.marks.chain = None
 
 
 def records(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -45,7 +46,7 @@ def test_a_record_is_one_line_with_its_fields_flat(lines: io.StringIO) -> None:
         "caught up", head=17, cursor=16, hash=b"\xab\xcd", text='a "b"\nc', none=None, big=2**64, on=True
     )
     (record,) = records(lines)
-    moment = datetime.fromisoformat(record.pop("timestamp"))
+    moment = datetime.fromisoformat(record.pop("@timestamp"))
     assert moment.tzinfo == UTC
     assert moment.microsecond % 1000 == 0
     assert record == {
@@ -64,10 +65,13 @@ def test_a_record_is_one_line_with_its_fields_flat(lines: io.StringIO) -> None:
 
 
 def test_a_field_cannot_take_the_place_of_the_lines_own_keys(lines: io.StringIO) -> None:
-    log.warning("reorg", level="deep", message="m", timestamp=1, odd=float("nan"), nested={"a": [b"\x01"]})
+    log.warning(
+        "reorg", level="deep", message="m", service="other", odd=float("nan"), nested={"a": [b"\x01"]}
+    )
     (record,) = records(lines)
     assert (record["level"], record["level_"]) == ("warning", "deep")
     assert (record["message"], record["message_"]) == ("reorg", "m")
+    assert (record["service"], record["service_"]) == ("evm-indexer", "other")
     assert (record["odd"], record["nested"]) == ("nan", {"a": ["0x01"]})
 
 
@@ -112,10 +116,30 @@ async def test_all_that_happens_in_a_batch_carries_its_id(lines: io.StringIO) ->
     await asyncio.gather(work("one"), work("two"))
     log.info("outside")
     found = records(lines)
-    ids = {phrase: {r["batch_id"] for r in found if r["message"] == phrase} for phrase in ("one", "two")}
+    ids = {
+        phrase: {r["correlation_id"] for r in found if r["message"] == phrase} for phrase in ("one", "two")
+    }
     assert [len(each) for each in ids.values()] == [1, 1]
     assert ids["one"] != ids["two"]
-    assert "batch_id" not in found[-1]
+    assert "correlation_id" not in found[-1]
+
+
+def test_every_line_names_the_chain_as_soon_as_it_is_known(lines: io.StringIO) -> None:
+    log.info("unknown")
+    journal.chain_is("31337")
+    log.info("known")
+    first, second = records(lines)
+    assert "chain" not in first
+    assert second["chain"] == "31337"
+
+
+def test_the_lines_of_each_level_are_counted(lines: io.StringIO) -> None:
+    levels: list[str] = []
+    journal.setup(Redactor(), style="json", stream=io.StringIO(), counted=levels.append)
+    log.debug("not written")
+    log.info("one")
+    logging.getLogger("somebody.else").error("two")
+    assert levels == ["info", "error"]
 
 
 class _Unprintable:
@@ -172,5 +196,5 @@ def test_for_a_person_it_writes_text(lines: io.StringIO) -> None:
         log.warning("reorg", depth=2, note=f"two words {SECRET}", name="one")
     line = text.getvalue()
     assert line.endswith(
-        'warning reorg  depth=2  note="two words ***"  name=one  batch=abc  (indexer.test)\n'
+        'warning reorg  depth=2  note="two words ***"  name=one  correlation=abc  (indexer.test)\n'
     )

@@ -22,12 +22,13 @@ from indexer.core.errors import BelowFinality, IndexerError, TooMuch, Unavailabl
 from indexer.core.model import BlockId, Encoded, FollowedBlock, Header, Transaction, UndecodedLog
 from indexer.core.schema import tables_of_contract
 from indexer.core.source import Source
-from indexer.metrics import Metrics, labels, specs_edges, specs_indexed
+from indexer.metrics import Metrics, labels, specs_edges, specs_indexed, specs_logs
 from indexer.metrics.catalogue import CATALOGUE
 from indexer.metrics.page import page
 from indexer.metrics.registry import Instruments
 from indexer.metrics.spec import MetricSpec
 from indexer.rpc.observer import Outcome, RpcObserver
+from indexer.shipping import DROPS, Backlog, Room
 from tests.fixtures.promtool import Promtool
 from tests.fixtures.rulefiles import expressions
 
@@ -263,7 +264,7 @@ def test_every_metric_of_the_catalogue_has_a_series_after_everything_happened_on
 def test_every_metric_that_is_declared_is_in_the_catalogue_once() -> None:
     declared = [
         each
-        for module in (specs_edges, specs_indexed)
+        for module in (specs_edges, specs_indexed, specs_logs)
         for each in vars(module).values()
         if isinstance(each, MetricSpec)
     ]
@@ -516,6 +517,30 @@ def test_errors_are_named_by_what_is_to_be_done(metrics: Metrics) -> None:
         "fatal": 1,
         "unexpected": 2,
     }
+
+
+def test_the_lines_of_the_own_log_and_their_copies_are_counted_at_the_scrape(metrics: Metrics) -> None:
+    assert exported(metrics)['indexer_log_records_total{level="warning"}'] == 0
+    assert exported(metrics)["indexer_log_shipping_queued_records"] == 0
+    for level in ("info", "warning", "warning", "trace"):
+        metrics.logs.record(level)
+    backlog = Backlog(Room(lines=2))
+    metrics.logs.shipping(backlog)
+    for _ in range(3):
+        backlog.put(b"{}\n")
+    backlog.shipped(1)
+    # A scrape more or less counts nothing twice.
+    exported(metrics)
+    found = exported(metrics)
+    assert found['indexer_log_records_total{level="warning"}'] == 2
+    assert found['indexer_log_records_total{level="other"}'] == 1
+    assert found["indexer_log_shipping_sent_total"] == 1
+    assert found['indexer_log_shipping_dropped_total{reason="queue_full"}'] == 1
+    assert found["indexer_log_shipping_queued_records"] == 1
+
+
+def test_the_reasons_of_dropped_log_lines_are_those_of_shipping() -> None:
+    assert labels.LOG_DROPS == DROPS
 
 
 def test_labels_from_outside_are_bounded(metrics: Metrics) -> None:

@@ -55,6 +55,7 @@ def test_the_example_in_the_documentation_is_valid_and_names_every_key(tmp_path:
         "timeouts",
         "journal",
         "alerts",
+        "logs",
         "[contracts]",
     )
     for table in tables:
@@ -72,6 +73,7 @@ def test_the_defaults_of_the_documentation_are_those_of_the_program(tmp_path: Pa
     shown, bare = load(tmp_path, example), load(tmp_path, LEAST)
     assert (shown.http, shown.health, shown.backfill) == (bare.http, bare.health, bare.backfill)
     assert (shown.timeouts, shown.journal) == (bare.timeouts, bare.journal)
+    assert shown.logs.slow_query_seconds == bare.logs.slow_query_seconds
     for key in ("confirmations", "poll_seconds", "transactions", "max_reorg_depth", "below_finality"):
         assert getattr(shown.chain, key) == getattr(bare.chain, key)
     assert shown.database.connections == bare.database.connections
@@ -99,12 +101,14 @@ def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
         "DATABASE_URL": "postgresql://u:p@db/x",
         "INDEXER_HTTP": "[::1]:0",
         "INDEXER_JOURNAL": "JSON",
+        "LOGSTASH_ADDRESS": "logs.example:5000",
     }
     settings = load(tmp_path, LEAST + '[database]\nurl = "postgresql://file/x"', environment)
     assert [(each.name, each.gzip) for each in settings.chain.rpc] == [("rpc-1", True), ("rpc-2", True)]
     assert settings.database.url == "postgresql://u:p@db/x"
     assert (settings.http.host, settings.http.port) == ("::1", 0)
     assert settings.journal.format == "json"
+    assert settings.logs.logstash == ("logs.example", 5000)
 
 
 def test_empty_variables_count_as_not_set(tmp_path: Path) -> None:
@@ -197,6 +201,8 @@ def test_all_mistakes_are_told_at_once_with_their_places(tmp_path: Path) -> None
             ("[chain]", '[chain]\nbelow_finality = "pray"'),
             'chain.below_finality: must be "halt", "wait" or "rollback"',
         ),
+        (("[chain]", '[logs]\nlogstash = ":5000"\n[chain]'), "logs.logstash: must be host:port"),
+        (("[chain]", '[logs]\nlogstash = "me:x@host"\n[chain]'), "logs.logstash: must be host:port"),
         (("[chain]", "[chain]\npoll_seconds = nan"), "chain.poll_seconds: must be a number from 0.01"),
     ],
 )
