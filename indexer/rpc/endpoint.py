@@ -6,7 +6,11 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
+<<<<<<< HEAD
 from contextlib import AbstractContextManager
+=======
+from http import HTTPStatus
+>>>>>>> c-memory
 from typing import Any, TypeVar
 
 from indexer import journal
@@ -322,8 +326,10 @@ class Endpoint:
 
     async def _read(self, answer: Answer, calls: Sequence[Call[Any]], first_id: int) -> list[Any]:
         try:
-            if answer.status not in {None, 200}:
-                replies = self._from_status(answer, calls, first_id)
+            if answer.status is not None and answer.status != HTTPStatus.OK:
+                replies = envelope.told_refusals(
+                    answer.body, calls, first_id, answer.status, answer.retry_after
+                )
             elif len(answer.body) > envelope.BIG_BYTES:
                 replies = await asyncio.to_thread(
                     envelope.decode, answer.body, calls, first_id, answer.status, answer.retry_after
@@ -345,17 +351,6 @@ class Endpoint:
 
     def _unreadable(self, error: Garbled, method: str) -> Garbled:
         return Garbled(f"{self.name}, {method}: {error}")
-
-    @staticmethod
-    def _from_status(answer: Answer, calls: Sequence[Call[Any]], first_id: int) -> list[Any]:
-        """What an answer with another status than 200 says; some providers put JSON-RPC errors there."""
-        assert answer.status is not None
-        if len(calls) > 1 and answer.body.lstrip()[:1] == b"[":
-            replies = envelope.decode(answer.body, calls, first_id, answer.status, answer.retry_after)
-            if all(isinstance(reply, Refusal) for reply in replies):
-                return replies
-        refusal = envelope.told_refusal(answer.body, answer.status, answer.retry_after, batch=len(calls) > 1)
-        return [refusal] * len(calls)
 
     def _failure(self, refusal: Refusal, method: str, *, narrowable: bool) -> Failure | TooMuch:
         failure = failure_of(refusal, self.name, method, narrowable=narrowable, redact=self._redact)

@@ -90,6 +90,17 @@ def decode(
     return _in_order(answered, calls, first_id, status, retry_after)
 
 
+def told_refusals(
+    body: bytes | bytearray, calls: Sequence[Call[Any]], first_id: int, status: int, retry_after: float | None
+) -> list[Any]:
+    """What an answer with an error status says of each call; some providers put JSON-RPC errors there."""
+    if len(calls) > 1 and body.lstrip()[:1] == b"[":
+        replies = decode(body, calls, first_id, status, retry_after)
+        if all(isinstance(reply, Refusal) for reply in replies):
+            return replies
+    return [told_refusal(body, status, retry_after, batch=len(calls) > 1)] * len(calls)
+
+
 def told_refusal(body: bytes | bytearray, status: int, retry_after: float | None, *, batch: bool) -> Refusal:
     """The refusal in the answer with an error status, as far as it can be read."""
     try:

@@ -103,7 +103,7 @@ def _the_hash_of_a_range_is_not_checked(patch: pytest.MonkeyPatch) -> None:
 
 
 def _the_end_of_a_range_is_not_asked_for(patch: pytest.MonkeyPatch) -> None:
-    async def ask(endpoint: Any, span: Any, wanted: Any) -> tuple[Header, list[Any]]:
+    async def ask(endpoint: Any, span: Any, wanted: Any, _: object) -> tuple[Header, list[Any]]:
         head, end, logs = await endpoint.ask_all(
             [calls.header_at("latest"), calls.header_at(span.last), calls.logs_in(span, wanted)]
         )
