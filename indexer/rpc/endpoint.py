@@ -6,11 +6,8 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
-<<<<<<< HEAD
 from contextlib import AbstractContextManager
-=======
 from http import HTTPStatus
->>>>>>> c-memory
 from typing import Any, TypeVar
 
 from indexer import journal
