@@ -45,10 +45,17 @@ def journalled() -> Iterator[io.StringIO]:
     journal.setup(as_is, style="json", stream=stream, chain="сеть-1")
     yield stream
     stop_shipping()
+    left = threads()
     root.handlers, root.level = handlers, level
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(False)
     journal.marks.chain = None
+    assert not left, "the thread should have ended"
+
+
+def threads() -> list[threading.Thread]:
+    """Those that carry lines."""
+    return [each for each in threading.enumerate() if each.name == "log shipping"]
 
 
 @pytest.fixture
@@ -242,6 +249,7 @@ def test_to_end_takes_no_longer_than_the_limit_and_what_is_left_is_counted(journ
             log.info("written", text=LONG)
         stop_shipping()
         log.info("after")
+        wait_until(lambda: not threads(), "nobody carries lines any more")
     assert shipped.dropped["shutdown"] == MANY - shipped.sent > 0
     told = said(journalled, "log lines were not shipped")[-1]
     assert told["reasons"] == {"shutdown": shipped.dropped["shutdown"]}
