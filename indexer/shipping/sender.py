@@ -25,7 +25,7 @@ class Pace:
 
     connect: float = 5.0
     #: A connection that took nothing for so long is made anew.
-    stall: float = 60.0
+    stall: float = 120.0
     #: The first pause between two attempts to connect and the longest; each is cut by a random half.
     first_pause: float = 0.5
     longest_pause: float = 30.0
