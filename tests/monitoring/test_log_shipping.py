@@ -242,7 +242,7 @@ def test_a_line_that_went_in_part_is_sent_again_as_a_whole(journalled: io.String
 
 
 def test_to_end_takes_no_longer_than_the_limit_and_what_is_left_is_counted(journalled: io.StringIO) -> None:
-    pace = Pace(flush=0.3, first_pause=0.02, longest_pause=0.05)
+    pace = Pace(stall=600.0, flush=0.3, first_pause=0.02, longest_pause=0.05)
     with receiver(reads=False) as hanging:
         shipped = ship(hanging.address, as_is, room=Room(bytes=64 << 20), pace=pace)
         for _ in range(MANY):
