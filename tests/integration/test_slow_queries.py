@@ -25,11 +25,7 @@ def records() -> Iterator[list[logging.LogRecord]]:
     """All that the module journals, from the level debug on."""
     found: list[logging.LogRecord] = []
     handler = logging.Handler()
-<<<<<<< HEAD
-    handler.emit = found.append  # type: ignore[assignment]
-=======
     handler.emit = found.append  # type: ignore[assignment, method-assign]
->>>>>>> d-logs
     logger = logging.getLogger(slow.__name__)
     before = logger.level
     logger.addHandler(handler)
