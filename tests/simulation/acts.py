@@ -79,7 +79,7 @@ async def freeze(world: World) -> None:
     async with world.onlooker() as connection:
 
         async def successor() -> object:
-            return others.get(await connection.fetchval("select leader_pid from indexer.chain"))
+            return others.get(await asked(connection, "select leader_pid from indexer.chain"))
 
         leader = await until(successor, "another process leads than the frozen one")
     await mine(world)
