@@ -35,7 +35,10 @@ def leaves(expression: promql.Expr) -> Iterator[object]:
             yield from leaves(expression.expr)
         case promql.BinaryExpr():
             modifier = expression.modifier
-            yield (str(expression.op), modifier and (str(modifier.matching), str(modifier.card), modifier.return_bool))
+            yield (
+                str(expression.op),
+                modifier and (str(modifier.matching), str(modifier.card), modifier.return_bool),
+            )
             yield from leaves(expression.lhs)
             if isinstance(expression.rhs, promql.NumberLiteral) and _lasts(expression.lhs):
                 yield timedelta(seconds=expression.rhs.val)
