@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import aiohttp
-import asyncpg
 import pytest
 
 from tests.fixtures.debian import Parts
@@ -121,14 +120,12 @@ def table(running: Stack) -> str:
 
 def stuck(indexed: Indexed) -> Incident:
     """Somebody has left a transaction open that keeps the indexer from writing; everything answers."""
-    sessions: list[asyncpg.Connection[asyncpg.Record]] = []
 
     async def lock() -> None:
-        sessions.append(await asyncpg.connect(indexed.postgres.url))
-        await sessions[0].execute("begin; lock table indexer.cursor in exclusive mode")
+        await indexed.other_session.execute("begin; lock table indexer.cursor in exclusive mode")
 
     async def unlock() -> None:
-        await sessions[0].close()
+        await indexed.other_session.execute("rollback")
 
     told = Alert("IndexerStuck", f"The indexer is stuck on chain {indexed.name}")
     return Incident("stuck indexer", lock, unlock, [told])
