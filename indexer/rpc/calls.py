@@ -31,7 +31,7 @@ _RECEIPT = Decoder(WireReceipt | None)
 
 
 #: The largest answer to a question that can be asked for fewer blocks: several are in memory at a time.
-MOST_RANGE_BYTES = 32 * 1024 * 1024
+MOST_RANGE_BYTES = 16 * 1024 * 1024
 
 
 class Reader(Protocol[Decoded_co]):

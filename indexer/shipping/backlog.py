@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass
 
 #: Why a line was not shipped.
-DROPS = ("queue_full", "too_large", "not_writable", "shutdown")
+DROPS: tuple[str, ...] = ("queue_full", "too_large", "not_writable", "shutdown")
 #: What a line costs in memory beside its own bytes.
 _OVERHEAD_BYTES = 64
 

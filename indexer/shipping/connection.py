@@ -9,8 +9,9 @@ from contextlib import suppress
 
 #: How long a call of the system may keep the thread from looking whether it is to stop.
 _SLICE_SECONDS = 0.25
-#: Of a host that vanished without a word: bytes that it did not confirm for so long mean that it is gone.
-_UNCONFIRMED_MILLISECONDS = 30_000
+#: Bytes that were not confirmed for so many times the patience with a slow receiver mean that its host is gone. Linux
+#: counts a receiver that merely does not read among those, and then throws away what it still had to send.
+_UNCONFIRMED_STALLS, _UNCONFIRMED_LEAST_SECONDS = 2, 30.0
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 
@@ -39,7 +40,8 @@ class Connection:
         except (OSError, UnicodeError) as error:
             raise LinesRefused(str(error) or type(error).__name__) from error
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in (*_KEEPALIVE, ("TCP_USER_TIMEOUT", _UNCONFIRMED_MILLISECONDS)):
+        unconfirmed = max(_UNCONFIRMED_LEAST_SECONDS, _UNCONFIRMED_STALLS * stall_seconds)
+        for name, value in (*_KEEPALIVE, ("TCP_USER_TIMEOUT", int(unconfirmed * 1000))):
             # Not every system has all of them.
             if (option := getattr(socket, name, None)) is not None:
                 self._socket.setsockopt(socket.IPPROTO_TCP, option, value)

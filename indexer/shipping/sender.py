@@ -13,8 +13,11 @@ from indexer.shipping.connection import Connection, LinesRefused
 
 log = journal.get(__name__)
 
-#: Given to the system at once.
-_BATCH_BYTES = 64 * 1024
+#: Given to the system at once, and so often in a row at most.
+_BATCH_BYTES, _BATCHES = 64 * 1024, 16
+#: Lines come in groups: a moment later one call of the system does for many. To send each by itself, and to wake for
+#: it, would cost who writes them twice as much.
+_GATHER_SECONDS = 0.05
 #: How often it looks up while there is nothing to do.
 _IDLE_SECONDS = 1.0
 
@@ -25,7 +28,7 @@ class Pace:
 
     connect: float = 5.0
     #: A connection that took nothing for so long is made anew.
-    stall: float = 60.0
+    stall: float = 120.0
     #: The first pause between two attempts to connect and the longest; each is cut by a random half.
     first_pause: float = 0.5
     longest_pause: float = 30.0
@@ -69,6 +72,7 @@ class Sender:
         try:
             while not self._is_over():
                 if self._backlog.wait(_IDLE_SECONDS):
+                    self._stopping.wait(_GATHER_SECONDS)
                     self._carry()
                 elif self._stopping.is_set():
                     break
@@ -83,9 +87,10 @@ class Sender:
             if self._connection is None:
                 self._connect()
             assert self._connection is not None
-            lines = self._backlog.first(_BATCH_BYTES)
-            self._connection.send(lines, self._is_over)
-            self._backlog.shipped(len(lines))
+            for _ in range(_BATCHES):
+                if lines := self._backlog.first(_BATCH_BYTES):
+                    self._connection.send(lines, self._is_over)
+                    self._backlog.shipped(len(lines))
         except LinesRefused as refused:
             self._backlog.shipped(refused.shipped)
             self._lost(str(refused))

@@ -25,7 +25,7 @@ def records() -> Iterator[list[logging.LogRecord]]:
     """All that the module journals, from the level debug on."""
     found: list[logging.LogRecord] = []
     handler = logging.Handler()
-    handler.emit = found.append  # type: ignore[assignment]
+    handler.emit = found.append  # type: ignore[assignment, method-assign]
     logger = logging.getLogger(slow.__name__)
     before = logger.level
     logger.addHandler(handler)

@@ -221,5 +221,5 @@ def _require_documented(live: dict[str, list[Labels]]) -> None:
 def test_uses_are_found_at_all() -> None:
     """Or nothing would be held against anything."""
     assert Use(
-        "health.md", "indexer_halted", (("reason", "=", "too_deep"),), (), in_prose=True
+        "reliability.md", "indexer_halted", (("reason", "=", "too_deep"),), (), in_prose=True
     ) in uses_of_documents(DOCUMENTS)

@@ -18,6 +18,8 @@ import pytest
 import yaml
 
 from indexer.journal_format import JsonLines
+from indexer.shipping import DROPS, Pace, Room
+from indexer.sync.failedtransactions import SHOWN, WINDOW_SECONDS
 from tests.fixtures.elasticsearch import FakeElasticsearch, fake_elasticsearch
 from tests.fixtures.logstashfile import OPTIONS, Event, LogstashFile
 from tests.fixtures.lucene import matching
@@ -170,6 +172,7 @@ def test_kibanas_searches_are_the_four_of_the_guide_in_a_view_that_exists(pipeli
         assert source["query"]["language"] == "lucene", (
             "the range of a date is not written so in the other one"
         )
+        assert search["attributes"]["description"] == source["query"]["query"]
         found.append(source["query"]["query"])
     assert found == [
         "level:error AND @timestamp:[now-1h TO now]",
@@ -263,3 +266,28 @@ def test_the_evaluator_of_searches_can_say_no() -> None:
     for broken in ("level:", "level:error AND", "(level:error", "level:>5", "level=error", "status:[1 TO 2]"):
         with pytest.raises(ValueError, match=re.compile("understood|ends|bracket|number|date")):
             matching(broken, properties, now)
+
+
+def test_the_documentation_tells_the_limits_and_searches_that_there_are() -> None:
+    page = (ROOT / "docs" / "logs.md").read_text()
+    room, pace = Room(), Pace()
+    assert (room.bytes, room.line_bytes) == (16 << 20, 1 << 20)
+    assert (pace.flush, pace.stall, pace.announce) == (3, 120, 60)
+    assert (pace.first_pause, pace.longest_pause) == (0.5, 30)
+    assert (SHOWN, WINDOW_SECONDS) == (20, 60)
+    for words in (
+        f"{room.lines:,} lines or 16 MiB",
+        "more than 1 MiB",
+        "has three seconds",
+        f"{SHOWN} are shown",
+    ):
+        assert words in page
+    for reason in DROPS:
+        assert f"| `{reason}` |" in page
+    objects = (MONITORING / "kibana" / "saved-objects.ndjson").read_text().splitlines()
+    queries = [
+        found["attributes"]["description"] for found in map(json.loads, objects) if found["type"] == "search"
+    ]
+    assert len(queries) == 4
+    for query in queries:
+        assert f"| `{query}` |" in page

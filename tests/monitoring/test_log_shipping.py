@@ -45,10 +45,17 @@ def journalled() -> Iterator[io.StringIO]:
     journal.setup(as_is, style="json", stream=stream, chain="сеть-1")
     yield stream
     stop_shipping()
+    left = threads()
     root.handlers, root.level = handlers, level
     sys.excepthook, threading.excepthook = hooks
     logging.captureWarnings(False)
     journal.marks.chain = None
+    assert not left, "the thread should have ended"
+
+
+def threads() -> list[threading.Thread]:
+    """Those that carry lines."""
+    return [each for each in threading.enumerate() if each.name == "log shipping"]
 
 
 @pytest.fixture
@@ -235,13 +242,14 @@ def test_a_line_that_went_in_part_is_sent_again_as_a_whole(journalled: io.String
 
 
 def test_to_end_takes_no_longer_than_the_limit_and_what_is_left_is_counted(journalled: io.StringIO) -> None:
-    pace = Pace(flush=0.3, first_pause=0.02, longest_pause=0.05)
+    pace = Pace(stall=600.0, flush=0.3, first_pause=0.02, longest_pause=0.05)
     with receiver(reads=False) as hanging:
         shipped = ship(hanging.address, as_is, room=Room(bytes=64 << 20), pace=pace)
         for _ in range(MANY):
             log.info("written", text=LONG)
         stop_shipping()
         log.info("after")
+        wait_until(lambda: not threads(), "nobody carries lines any more")
     assert shipped.dropped["shutdown"] == MANY - shipped.sent > 0
     told = said(journalled, "log lines were not shipped")[-1]
     assert told["reasons"] == {"shutdown": shipped.dropped["shutdown"]}
