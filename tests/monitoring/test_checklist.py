@@ -26,7 +26,9 @@ LATER = """
     S0-027 to S0-030 S0-108 to S0-125 S0-128 to S0-132 S0-146 to S0-148 S0-150 to S0-153 S0-170
 """
 _IDS = re.compile(r"(S[01])-(\d{3})(?: to \1-(\d{3}))?")
-_FILE = re.compile(r"(?:[\w.-]+/)*[\w-]*\.?[\w.-]+\.(?:py|yml|json|ndjson|conf|sql|tmpl|example)|Dockerfile")
+_FILE = re.compile(
+    r"(?:[\w.-]+/)*[\w-]*\.?[\w.-]+\.(?:py|sh|yml|json|ndjson|conf|sql|tmpl|example)|Dockerfile"
+)
 
 
 @dataclass(frozen=True, slots=True)
