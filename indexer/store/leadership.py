@@ -165,10 +165,13 @@ async def _lock_session(database: Database, alive_seconds: float) -> LoneConnect
 
 async def _try(connection: asyncpg.Connection[asyncpg.Record], alive_seconds: float) -> Leadership | None:
     with translated():
+        # Before the lock is ours: whoever is frozen between preparing a statement and executing it is not idle to the
+        # server, no time limit of a session holds, and the lock would be kept for as long as that lasts.
+        new_epoch = await connection.prepare(NEW_EPOCH)
         if not await connection.fetchval(TRY_LOCK, LEADER_LOCK):
             return None
         # A frozen writer may have a transaction open; until it ends, its row lock keeps the epoch as it is.
         await connection.execute(END_OLD_WRITERS)
-        row = await connection.fetchrow(NEW_EPOCH, os.getpid(), socket.gethostname())
+        row = await new_epoch.fetchrow(os.getpid(), socket.gethostname())
     assert row is not None
     return Leadership(connection, row["epoch"], row["leader_since"], alive_seconds)

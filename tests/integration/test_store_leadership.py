@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from indexer.core.errors import LostLeadership, Unavailable
-from indexer.store.database import Database
+from indexer.store.database import Database, open_database
 from indexer.store.leadership import LEADER_LOCK, take_leadership, wait_for_leadership
 from indexer.store.writer import Writer
+from tests.fixtures.cutting import SilentProxy
 
 pytestmark = pytest.mark.integration
 
@@ -74,6 +75,27 @@ async def test_the_server_takes_the_lock_from_a_leader_that_is_silent(
     with pytest.raises(LostLeadership):
         await frozen.keep()
     successor.release()
+
+
+@pytest.mark.parametrize("messages", range(1, 9))
+async def test_wherever_a_process_is_frozen_on_its_way_to_the_lead_another_one_gets_it(
+    database: Database, database_url: str, messages: int
+) -> None:
+    # Between the halves of a statement a session is not idle to the server: there it would keep the lock.
+    async with SilentProxy(database_url).running() as proxy:
+        pool = await open_database(proxy.url)
+        # A session of its own begins with one message for its parameters.
+        proxy.fall_silent_after(messages)
+        frozen = asyncio.ensure_future(take_leadership(pool, alive_seconds=0.3))
+        while not (proxy.struck or frozen.done()):  # noqa: ASYNC110 - nobody announces it
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(60):
+            successor = await wait_for_leadership(database, alive_seconds=0.3, retry_seconds=0.02)
+        successor.release()
+        frozen.cancel()
+        await asyncio.gather(frozen, return_exceptions=True)
+        proxy.cut()
+        await pool.close()
 
 
 async def test_an_open_transaction_of_a_frozen_writer_does_not_keep_its_successor_out(
