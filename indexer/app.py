@@ -188,8 +188,7 @@ class Process:
             self._readiness.schema_current = True
             self._alerts.store = AlertJournal(store)
             identity = (await self._node.chain_id(), await self._node.genesis_hash())
-            self._metrics.chain_is(identity[0])
-            chain = self._metrics.chain or str(identity[0])
+            chain = self._metrics.chain_is(identity[0])
             sentry.chain_is(chain)
             journal.chain_is(chain)
             self._readiness.chain_right = await read_chain(store) in {None, identity}

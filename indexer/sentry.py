@@ -223,9 +223,8 @@ class _Reports:
         if record is not None:
             # Here and not in the library's extra, whose values are texts already.
             event["extra"] = dict(fields)
-            for name in ("correlation_id", "batch_id"):
-                if value := getattr(record, name, None):
-                    tags[name] = value
+            if correlation_id := getattr(record, "correlation_id", None):
+                tags["correlation_id"] = correlation_id
             if (block := block_of(fields)) is not None:
                 tags["block"] = block
         if held_back:

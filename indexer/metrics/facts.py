@@ -98,9 +98,10 @@ class Metrics(RpcFacts):
         """The `chain` label; None until it is known."""
         return self._chain
 
-    def chain_is(self, chain_id: int) -> None:
-        """The chain's id is known now; it becomes the label unless the configuration gave one."""
+    def chain_is(self, chain_id: int) -> str:
+        """The chain's id is known now; it becomes the label unless the configuration gave one. The label."""
         self._chain = self._chain or str(chain_id)
+        return self._chain
 
     def expect(self, watched: Iterable[WatchedContract]) -> None:
         """Begin the series of these contracts at 0, before there is a node, a database or the lead.
